@@ -1,0 +1,1 @@
+"""The language of TDScaling: every command and event, and the topics that carry them."""

@@ -1,0 +1,163 @@
+"""Campaigns, generations and slots. Owner: evolution-scheduler; commands come from the console."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from schemas.envelope import Message, Value
+
+Role = Literal["planner", "user", "assistant", "tools", "judge"]
+ROLES: tuple[Role, ...] = ("planner", "user", "assistant", "tools", "judge")
+Shape = Literal["single", "chain", "parallel", "dag"]
+Flag = Literal["clarifies", "recovers", "codes", "refuses"]
+
+
+class RoleModel(Value):
+    """Which model plays a role. ``model`` is ``sim``, ``sim?option=value&…`` or a litellm model name."""
+
+    model: str = "sim"
+    base_url: str = ""
+
+
+class Allowance(Value):
+    """What one attempt of one slot may spend. 0 means: no limit of this kind."""
+
+    usd: float = 0.0
+    tokens: int = 0
+
+
+class Target(Value):
+    """The cell of the archive that a slot aims at.
+
+    ``depth`` is the number of tool calls aimed at; ``band`` is the complexity band (0 to 3) that this
+    depth and these flags lead to.
+    """
+
+    domain: str
+    shape: Shape
+    depth: int
+    flags: tuple[Flag, ...] = ()
+    band: int = 0
+
+
+class CampaignSpec(Value):
+    """What was asked for. All of it is recorded; nothing of it depends on concurrency."""
+
+    campaign: str
+    trajectories: int
+    seed: int
+    generation_size: int = 25
+    lookahead: int = 2
+    max_slots: int = 0
+    """Slots after which the campaign ends short of its goal; 0 means 4 × trajectories."""
+    attempts: int = 3
+    budget_usd: float = 0.0
+    budget_tokens: int = 0
+    allowance: Allowance = Allowance()
+    signature_cap: int = 0
+    """Admitted trajectories that may share an exact reasoning signature; 0 means no cap."""
+    max_turns: int = 24
+    models: dict[Role, RoleModel] = Field(default_factory=dict)
+    catalog: str = ""
+    """Name of the catalog the campaign runs on, for the card."""
+
+
+class StartCampaign(Message):
+    """Command: begin a campaign."""
+
+    FAMILY: ClassVar[str] = "evolution"
+    spec: CampaignSpec
+
+
+class ControlCampaign(Message):
+    """Command: pause, resume or stop. With ``at_sequence`` it takes effect when the campaign's own
+    events have reached that number (replay uses this); without, at once.
+    """
+
+    FAMILY: ClassVar[str] = "evolution"
+    campaign: str
+    action: Literal["pause", "resume", "stop"]
+    reason: str = ""
+    nonce: str = ""
+    """Tells two equal orders apart."""
+    at_sequence: int = 0
+
+
+class CampaignStarted(Message):
+    """The campaign with everything it depends on: the catalog's hash and what the sandbox offered."""
+
+    FAMILY: ClassVar[str] = "evolution"
+    spec: CampaignSpec
+    catalog_hash: str
+    domains: tuple[str, ...]
+    code: bool
+    sandbox: str = ""
+    """What the sandbox announced, in words."""
+    infeasible: tuple[str, ...] = ()
+    """Kinds of cell that no slot will aim at, each with its reason."""
+
+
+class SlotPlan(Value):
+    """One slot of a generation: what to plan from, and what to aim at."""
+
+    slot: int
+    cluster: str
+    cluster_hash: str
+    target: Target
+    seed: int
+    operator: str = "draw"
+    parent: str = ""
+
+
+class GenerationOpened(Message):
+    """A generation of slots, planned with the steering of generation − lookahead (0: none yet)."""
+
+    FAMILY: ClassVar[str] = "evolution"
+    campaign: str
+    generation: int
+    steering_version: int
+    slots: tuple[SlotPlan, ...]
+    allowance: Allowance = Allowance()
+
+
+class SlotAbandoned(Message):
+    """A slot that no attempt filled. ``reasons`` has one entry an attempt."""
+
+    FAMILY: ClassVar[str] = "evolution"
+    campaign: str
+    generation: int
+    slot: int
+    reasons: tuple[str, ...]
+
+
+class CampaignPaused(Message):
+    """Nothing new is started until ControlCampaign resume. Stands outside the campaign's sequence."""
+
+    FAMILY: ClassVar[str] = "evolution"
+    campaign: str
+    reason: str
+    cause: str = ""
+
+
+class CampaignResumed(Message):
+    """The campaign goes on. Stands outside the campaign's sequence."""
+
+    FAMILY: ClassVar[str] = "evolution"
+    campaign: str
+    cause: str = ""
+
+
+class CampaignFinished(Message):
+    """The end, and why. ``complete`` is false when fewer than the asked-for trajectories were admitted."""
+
+    FAMILY: ClassVar[str] = "evolution"
+    campaign: str
+    reason: Literal["trajectories", "slots", "budget", "infeasible", "stopped"]
+    complete: bool
+    admitted: int
+    slots: int
+    detail: str = ""
+    cause: str = ""
+    """Id of the command that stopped it, if one did."""

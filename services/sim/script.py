@@ -1,0 +1,89 @@
+"""The scripted actors' stage directions: which tool comes next, and *where* to read each argument.
+
+A script never holds a value. Everything an actor says or passes is read from the messages it was
+given, so a changed message changes what it does. Scripts go to ``sim`` models only.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.envelope import Value
+
+
+class ReadUser(Value):
+    """The text of message ``message`` (index into the messages) between two anchors.
+
+    ``after`` is the text just before the value, ``before`` the text just after it (empty: the end).
+    """
+
+    kind: Literal["user"] = "user"
+    message: int
+    after: str
+    before: str = ""
+
+
+class Ask(Value):
+    """The user has not said it yet: ask for it, by this label."""
+
+    kind: Literal["ask"] = "ask"
+    label: str
+
+
+class ReadResult(Value):
+    """The value at ``path`` of the successful observation of step ``step``."""
+
+    kind: Literal["result"] = "result"
+    step: str
+    path: tuple[str | int, ...]
+
+
+class ReadSchema(Value):
+    """What the tool's input schema fixes at this argument: its default, const, or enum member."""
+
+    kind: Literal["schema"] = "schema"
+    of: Literal["default", "const", "enum"]
+    index: int = 0
+
+
+class ReadObject(Value):
+    """An object, field by field."""
+
+    kind: Literal["object"] = "object"
+    fields: dict[str, Read]
+
+
+class ReadList(Value):
+    """An array, item by item."""
+
+    kind: Literal["list"] = "list"
+    items: tuple[Read, ...]
+
+
+Read = Annotated[ReadUser | Ask | ReadResult | ReadSchema | ReadObject | ReadList, Field(discriminator="kind")]
+
+
+class ScriptStep(Value):
+    """One call to make; steps of one ``wave`` go out in one turn."""
+
+    id: str
+    tool: str
+    wave: int
+    arguments: dict[str, Read] = Field(default_factory=dict)
+
+
+class ScriptAnswer(Value):
+    """One thing to report in the final answer."""
+
+    label: str
+    step: str
+    path: tuple[str | int, ...]
+
+
+class AssistantScript(Value):
+    """What the scripted assistant is handed beside the messages."""
+
+    steps: tuple[ScriptStep, ...]
+    answer: tuple[ScriptAnswer, ...]
