@@ -219,8 +219,10 @@ class BlueprintPlanned(Message):
 
 
 class BlueprintRejected(Message):
-    """No blueprint for this run. ``content``: the plan was bad (another attempt may do better);
-    otherwise the planner could not work, which never decides a slot.
+    """No blueprint for this run.
+
+    ``content``: the plan was bad (another attempt may do better); otherwise the planner could not
+    work, which never decides a slot.
     """
 
     FAMILY: ClassVar[str] = "blueprint"

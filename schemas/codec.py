@@ -60,7 +60,9 @@ def decode(topic: Topic, key: str, headers: Mapping[str, str], value: bytes | No
     try:
         sequence = int(headers.get(PREFIX + "sequence", "0"))
     except ValueError:
-        raise Undecodable("bad_header", f"ce_sequence {headers[PREFIX + 'sequence']!r} is no number") from None
+        raise Undecodable(
+            "bad_header", f"ce_sequence {headers[PREFIX + 'sequence']!r} is no number"
+        ) from None
     identity = headers.get(PREFIX + "id", "")
     if not identity:
         raise Undecodable("bad_header", "ce_id is missing")
@@ -91,7 +93,8 @@ def message_type(topic: Topic, type_name: str) -> type[Message]:
     latest, message = known
     if int(version) > latest:
         raise Undecodable(
-            "newer_version", f"{type_name} was written by a newer program; this one knows v{latest}: upgrade it"
+            "newer_version",
+            f"{type_name} was written by a newer program; this one knows v{latest}: upgrade it",
         )
     if message not in topic.messages:
         raise Undecodable("wrong_topic", f"{type_name} does not belong on {topic.name}")

@@ -34,8 +34,10 @@ class Complexity(Value):
 
 
 class Figures(Value):
-    """All cumulative figures of a campaign. ``ceiling_bits`` is log2 of ``admitted``: no plug-in
-    entropy over one symbol a trajectory can be above it.
+    """All cumulative figures of a campaign.
+
+    ``ceiling_bits`` is log2 of ``admitted``: no plug-in entropy over one symbol a trajectory can be
+    above it.
     """
 
     admitted: int = 0

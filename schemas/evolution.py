@@ -72,8 +72,10 @@ class StartCampaign(Message):
 
 
 class ControlCampaign(Message):
-    """Command: pause, resume or stop. With ``at_sequence`` it takes effect when the campaign's own
-    events have reached that number (replay uses this); without, at once.
+    """Command: pause, resume or stop.
+
+    With ``at_sequence`` it takes effect when the campaign's own events have reached that number
+    (replay uses this); without, at once.
     """
 
     FAMILY: ClassVar[str] = "evolution"

@@ -147,8 +147,10 @@ class RunFinished(Message):
 
 
 class RunFailed(Message):
-    """The run broke off. ``content``: a deterministic failure (another attempt with the next seed);
-    otherwise one of infrastructure, which never decides a slot.
+    """The run broke off.
+
+    ``content``: a deterministic failure (another attempt with the next seed); otherwise one of
+    infrastructure, which never decides a slot.
     """
 
     FAMILY: ClassVar[str] = "run"

@@ -7,7 +7,15 @@ from typing import ClassVar, Literal
 from schemas.envelope import Message, Value
 
 Outcome = Literal[
-    "ok", "error", "refused", "timeout", "cpu_limit", "memory_limit", "process_limit", "output_limit", "disk_limit"
+    "ok",
+    "error",
+    "refused",
+    "timeout",
+    "cpu_limit",
+    "memory_limit",
+    "process_limit",
+    "output_limit",
+    "disk_limit",
 ]
 
 

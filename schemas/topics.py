@@ -84,7 +84,8 @@ SANDBOX_EVENTS: Final = Topic(
     "tds.sandbox.events", "sandbox-exec", "run", RUN_PARTITIONS, 1 * MIB, (sandbox.CodeExecuted,),
 )  # fmt: skip
 SANDBOX_STATUS: Final = Topic(
-    "tds.sandbox.status", "sandbox-exec", "backend", 1, 64 * KIB, (sandbox.SandboxAnnounced,), sequenced=False,
+    "tds.sandbox.status", "sandbox-exec", "backend", 1, 64 * KIB,
+    (sandbox.SandboxAnnounced,), sequenced=False,
 )  # fmt: skip
 DIVERSITY_EVENTS: Final = Topic(
     "tds.diversity.events", "diversity-monitor", "campaign", 1, 1 * MIB,

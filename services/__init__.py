@@ -1,0 +1,1 @@
+"""The services of TDScaling, the chassis they stand on, and the console."""

@@ -1,0 +1,1 @@
+"""agent-runner: plays a blueprint out, turn by turn, and verifies what happened."""

@@ -1,0 +1,1 @@
+"""blueprint-planner: one checked plan for every slot."""

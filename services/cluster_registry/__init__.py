@@ -1,0 +1,1 @@
+"""cluster-registry: servers in, business clusters out."""

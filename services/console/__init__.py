@@ -1,0 +1,1 @@
+"""The human's door: the tds command, export, replay, the notebook API."""

@@ -1,0 +1,1 @@
+"""diversity-monitor: measures, admits, steers."""

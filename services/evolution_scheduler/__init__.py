@@ -1,0 +1,1 @@
+"""evolution-scheduler: campaigns, generations, slots and attempts."""

@@ -1,0 +1,1 @@
+"""The chassis: knows logs and models, knows nothing of trajectories."""

@@ -1,0 +1,1 @@
+"""sandbox-exec: runs code where it can do no harm, or refuses."""

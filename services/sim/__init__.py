@@ -1,0 +1,1 @@
+"""Scripted actors for every role: they test pipelines, they are no training data."""

@@ -62,7 +62,9 @@ class ReadList(Value):
     items: tuple[Read, ...]
 
 
-Read = Annotated[ReadUser | Ask | ReadResult | ReadSchema | ReadObject | ReadList, Field(discriminator="kind")]
+Read = Annotated[
+    ReadUser | Ask | ReadResult | ReadSchema | ReadObject | ReadList, Field(discriminator="kind")
+]
 
 
 class ScriptStep(Value):

@@ -1,0 +1,1 @@
+"""The tools' side of a run: hand-written servers and simulated ones, pure and stateful."""
