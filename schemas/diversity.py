@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from bisect import bisect_right
+from collections.abc import Iterable
+from typing import ClassVar, Final, get_args
 
 from pydantic import Field
 
 from schemas.envelope import Message, Value
+from schemas.evolution import Flag, Shape
+
+BAND_EDGES: Final = (6.0, 11.0, 20.0)
+"""Lower edges of the complexity bands 1, 2 and 3, in units of cumulative action complexity.
+
+Ours, not the paper's: with about ten tools on offer a call counts 3 to 4.5, so the bands come to about
+one call, two, three or four, and five or more.
+"""
+
+DEPTH_EDGES: Final = (1, 2, 3, 5, 9)
+DEPTH_BUCKETS: Final = ("0", "1", "2", "3-4", "5-8", "9+")
+
+
+def depth_bucket(depth: int) -> str:
+    """The bucket of a count of tool calls: 0, 1, 2, 3-4, 5-8 or 9+."""
+    return DEPTH_BUCKETS[bisect_right(DEPTH_EDGES, depth)]
+
+
+def coarse_mode(shape: Shape, depth: int, flags: Iterable[Flag] = ()) -> str:
+    """Name of a coarse reasoning mode: ``chain/3-4``, ``single/1/clarifies+recovers``.
+
+    ``depth`` counts tool calls; flags stand in the order of ``Flag``, whatever order they come in.
+    """
+    given = set(flags)
+    names = "+".join(flag for flag in get_args(Flag) if flag in given)
+    return f"{shape}/{depth_bucket(depth)}" + (f"/{names}" if names else "")
 
 
 class Entropy(Value):

@@ -62,6 +62,8 @@ class CampaignSpec(Value):
     models: dict[Role, RoleModel] = Field(default_factory=dict)
     catalog: str = ""
     """Name of the catalog the campaign runs on, for the card."""
+    catalog_hash: str = ""
+    """The catalog to run on; empty: the first one that was formed."""
 
 
 class StartCampaign(Message):
@@ -74,8 +76,8 @@ class StartCampaign(Message):
 class ControlCampaign(Message):
     """Command: pause, resume or stop.
 
-    With ``at_sequence`` it takes effect when the campaign's own events have reached that number
-    (replay uses this); without, at once.
+    An order without ``at_sequence`` takes effect at once. Replay sets it, and ``at_admitted``, to where
+    the campaign stood when the order was carried out: the same decision then follows from the log.
     """
 
     FAMILY: ClassVar[str] = "evolution"
@@ -85,6 +87,7 @@ class ControlCampaign(Message):
     nonce: str = ""
     """Tells two equal orders apart."""
     at_sequence: int = 0
+    at_admitted: int | None = None
 
 
 class CampaignStarted(Message):
@@ -125,7 +128,7 @@ class GenerationOpened(Message):
 
 
 class SlotAbandoned(Message):
-    """A slot that no attempt filled. ``reasons`` has one entry an attempt."""
+    """A slot that no attempt filled, outside the campaign's sequence. ``reasons``: one an attempt."""
 
     FAMILY: ClassVar[str] = "evolution"
     campaign: str
@@ -162,4 +165,4 @@ class CampaignFinished(Message):
     slots: int
     detail: str = ""
     cause: str = ""
-    """Id of the command that stopped it, if one did."""
+    """Nonce of the command that stopped it, if one did."""

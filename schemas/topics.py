@@ -62,7 +62,7 @@ EVOLUTION_EVENTS: Final = Topic(
     "tds.evolution.events", "evolution-scheduler", "campaign", 1, 1 * MIB,
     (evolution.CampaignStarted, evolution.GenerationOpened, evolution.SlotAbandoned, evolution.CampaignPaused,
      evolution.CampaignResumed, evolution.CampaignFinished),
-    loose=(evolution.CampaignPaused, evolution.CampaignResumed),
+    loose=(evolution.SlotAbandoned, evolution.CampaignPaused, evolution.CampaignResumed),
 )  # fmt: skip
 BLUEPRINT_COMMANDS: Final = Topic(
     "tds.blueprint.commands", "evolution-scheduler", "run", RUN_PARTITIONS, 64 * KIB,

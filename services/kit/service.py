@@ -42,6 +42,10 @@ class Effect(Protocol):
     """A description of something to be done in the world: frozen, comparable, without behaviour."""
 
 
+class Unperformed(Exception):  # noqa: N818  (no error: a statement of what did not happen)
+    """Raised by ``perform``: this host cannot do it, now or later. The key stays where it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Append:
     """Next step: append these messages, then wait until they come back."""

@@ -16,7 +16,9 @@ from schemas.envelope import Value
 class ReadUser(Value):
     """The text of message ``message`` (index into the messages) between two anchors.
 
-    ``after`` is the text just before the value, ``before`` the text just after it (empty: the end).
+    ``after`` is the text just before the value: its first occurrence counts. ``before`` is the text just
+    after the value: where the message ends with it, the value reaches to there, else to its first
+    occurrence (so a value may hold what ends a sentence).
     """
 
     kind: Literal["user"] = "user"
@@ -68,12 +70,16 @@ Read = Annotated[
 
 
 class ScriptStep(Value):
-    """One call to make; steps of one ``wave`` go out in one turn."""
+    """One call to make; steps of one ``wave`` go out in one turn.
+
+    ``purpose`` is what the user would call it ("find my open invoices"), for the summary at the end.
+    """
 
     id: str
     tool: str
     wave: int
     arguments: dict[str, Read] = Field(default_factory=dict)
+    purpose: str = ""
 
 
 class ScriptAnswer(Value):

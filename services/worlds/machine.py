@@ -32,8 +32,9 @@ class Machine:
 
     ``initial(rng)`` makes a world of plausible records, JSON values only. A handler gets a state it
     owns and arguments that fit the tool's input schema (defaults filled in); it may change the state,
-    returns a JSON value that fits the output schema, or raises ``ToolError`` (its changes are then
-    dropped). No clock and no randomness: ids count up in the state, "now" is a value of the state.
+    returns a JSON value that fits the output schema (it may share parts with the state; the caller
+    copies), or raises ``ToolError`` (its changes are then dropped). No clock and no randomness: ids count
+    up in the state, "now" is a value of the state.
 
     ``pools`` maps a parameter (``"order_id"``, or ``"cancel_order.order_id"`` for one tool only) to the
     values of it that are valid in a state, so that a planner can pick arguments that succeed.

@@ -7,8 +7,23 @@ by it; every other tool is simulated from its definition alone.
 
 from __future__ import annotations
 
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from schemas.catalog import ToolSpec
+from services.worlds.checking import Checker, with_defaults
+from services.worlds.credentials import is_credential
+from services.worlds.fitting import copied, dice
+from services.worlds.generic import SimulatedServer
+from services.worlds.machine import Machine, ToolError
+from services.worlds.meaning import read
+from services.worlds.naming import parameters
+from services.worlds.values import plausible
+from services.worlds.words import label
+
+__all__ = ["Json", "Meaning", "Observation", "World", "is_credential"]
 
 Json = dict[str, Any]
 
@@ -37,3 +52,145 @@ class Meaning:
     writes: bool
     phrases: tuple[str, ...]
     labels: dict[str, str]
+
+
+def failed(code: str, message: str) -> Observation:
+    """The observation of a call that failed."""
+    return Observation({"error": {"code": code, "message": message}}, code)
+
+
+def hand_written() -> Mapping[str, Machine]:
+    """All hand-written machines by server id."""
+    from services.worlds.machines import MACHINES
+
+    return MACHINES
+
+
+class World:
+    """One world, for the tools of one run.
+
+    A server is behaved by its machine when ``machines`` has its id and the machine knows the tool; a
+    server's other tools are simulated. Both parts keep their state apart, under the server's id.
+    """
+
+    def __init__(
+        self, tools: Sequence[ToolSpec], seed: int, machines: Mapping[str, Machine] | None = None
+    ) -> None:
+        self.seed = seed
+        self.tools = {spec.name: spec for spec in tools}
+        known = hand_written() if machines is None else machines
+        self.machines: dict[str, Machine] = {}
+        rest: dict[str, list[ToolSpec]] = {}
+        for spec in tools:
+            machine = known.get(spec.server)
+            if machine is not None and self._told(spec) in machine.handlers:
+                self.machines[spec.server] = machine
+            else:
+                rest.setdefault(spec.server, []).append(spec)
+        self.simulated = {server: SimulatedServer(server, part, seed) for server, part in rest.items()}
+        self.checkers: dict[str, Checker] = {}
+
+    @staticmethod
+    def _told(spec: ToolSpec) -> str:
+        """The name by which a machine knows the tool."""
+        return spec.original_name or spec.name
+
+    def _machine(self, spec: ToolSpec) -> Machine | None:
+        machine = self.machines.get(spec.server)
+        return machine if machine is not None and self._told(spec) in machine.handlers else None
+
+    def _key(self, spec: ToolSpec) -> str:
+        """Where the state behind this tool stands; simulated tools of a machine's server stand apart."""
+        beside = spec.server in self.machines and self._machine(spec) is None
+        return f"{spec.server}#simulated" if beside else spec.server
+
+    def initial(self) -> Json:
+        """``{server_id: state}`` before the first call; the same for the same tools and seed."""
+        state: Json = {}
+        for spec in self.tools.values():
+            key = self._key(spec)
+            if key in state:
+                continue
+            machine = self._machine(spec)
+            state[key] = (
+                self.simulated[spec.server].initial()
+                if machine is None
+                else machine.initial(dice(self.seed, "machine", spec.server))
+            )
+        return state
+
+    def call(self, state: Json, tool: str, arguments: Json) -> tuple[Json, Observation]:
+        """The state after a call, and what the tool returned. ``state`` is never changed.
+
+        A failed call leaves the state as it was. Codes: unknown_tool, invalid_arguments, not_found,
+        conflict, and whatever a machine raises.
+        """
+        spec = self.tools.get(tool)
+        if spec is None:
+            return state, failed("unknown_tool", f"There is no tool named {tool!r}.")
+        if not isinstance(arguments, dict):
+            return state, failed("invalid_arguments", "arguments: must be an object.")
+        checker = self.checkers.get(tool)
+        if checker is None:
+            checker = self.checkers[tool] = Checker(spec.input_schema)
+        problem = checker.problem(arguments)
+        if problem:
+            return state, failed("invalid_arguments", problem)
+        machine = self._machine(spec)
+        key = self._key(spec)
+        writes = self._told(spec) in machine.writes if machine else self.simulated[spec.server].writes(tool)
+        before = state.get(key)
+        if before is None:
+            return state, failed("unavailable", f"The state has nothing for server {spec.server!r}.")
+        own = copied(before) if writes or machine is not None else before
+        try:
+            if machine is None:
+                content = self.simulated[spec.server].call(own, tool, copied(arguments))
+            else:
+                content = machine.handlers[self._told(spec)](own, with_defaults(spec.input_schema, arguments))
+        except ToolError as error:
+            return state, failed(error.code, error.message)
+        content = copied(content)
+        return ({**state, key: own} if writes else state), Observation(content)
+
+    def known(self, state: Json, tool: str, parameter: str, chosen: Json | None = None) -> list[Any]:
+        """Values of this parameter that are valid in this state; [] where none are known.
+
+        ``chosen`` are arguments already fixed: a child's ids are then those of the chosen parent.
+        """
+        spec = self.tools.get(tool)
+        if spec is None or self._key(spec) not in state:
+            return []
+        own = state[self._key(spec)]
+        machine = self._machine(spec)
+        if machine is None:
+            return self.simulated[spec.server].known(own, tool, parameter, chosen or {})
+        pool = machine.pools.get(f"{self._told(spec)}.{parameter}") or machine.pools.get(parameter)
+        return copied(pool(own)) if pool is not None else []
+
+    def invent(self, tool: str, parameter: str, rng: random.Random) -> Any:
+        """A plausible value that a user would make up for this parameter; it fits the schema."""
+        spec = self.tools[tool]
+        machine = self._machine(spec)
+        if machine is None:
+            return self.simulated[spec.server].invent(tool, parameter, rng)
+        options = machine.verbatim.get(f"{self._told(spec)}.{parameter}") or machine.verbatim.get(parameter)
+        if options:
+            return copied(rng.choice(options))
+        return plausible(parameter, parameters(spec).get(parameter, {}), rng, root=spec.input_schema)
+
+    def meaning(self, tool: str) -> Meaning:
+        """What the tool does."""
+        spec = self.tools[tool]
+        machine = self._machine(spec)
+        reading = read(spec) if machine else self.simulated[spec.server].readings[tool]
+        if machine is None:
+            return Meaning(
+                reading.verb, reading.entity, reading.writes, reading.phrases, dict(reading.labels)
+            )
+        told = self._told(spec)
+        labels = {name: machine.labels.get(name, label(name)) for name in reading.labels}
+        for name in labels:
+            labels[name] = machine.labels.get(f"{told}.{name}", labels[name])
+        phrases = tuple(machine.phrases.get(told, reading.phrases))
+        return Meaning(reading.verb, reading.entity, told in machine.writes, phrases, labels)

@@ -1,0 +1,134 @@
+"""What a planner model is asked, and the form of its reply."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pydantic import Field
+
+from schemas.blueprint import AnswerFact, Fact, Fault, PlanBlueprint, Source
+from schemas.catalog import Cluster, ToolSpec
+from schemas.envelope import Value
+from services.worlds.world import World
+
+Json = dict[str, Any]
+
+MAX_KNOWN: Final = 3
+"""Records shown per parameter."""
+MAX_SCHEMA_CHARACTERS: Final = 2000
+
+
+class PlanStep(Value):
+    """One tool call as a planner model writes it; see ``schemas.blueprint.Step``."""
+
+    id: str
+    tool: str
+    arguments: dict[str, Source] = Field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    fault: Fault | None = None
+    purpose: str = ""
+
+
+class PlanDraft(Value):
+    """The reply of a planner model. ``reason`` says why there are no steps, when there are none."""
+
+    persona: str = ""
+    goal: str = ""
+    facts: tuple[Fact, ...] = ()
+    steps: tuple[PlanStep, ...] = ()
+    answer_facts: tuple[AnswerFact, ...] = ()
+    reason: str = ""
+
+
+INSTRUCTIONS: Final = """\
+You design one realistic task for a tool-using assistant, as a plan that will be executed and checked.
+
+Rules
+- Use only the tools given, and only records that exist: an identifier comes from the list of known values,
+  from the observation of an earlier step, or is made up where the tool creates something.
+- The goal is what the user writes to open the conversation, in the first person and in plain words. It never
+  names a tool or a parameter. It contains the value of every fact whose "asked" is false, spelled exactly
+  as given (a list is joined by ", "), once; and no value of a fact whose "asked" is true.
+- An argument is one of:
+  {"kind": "fact", "fact": NAME}, a fact that the user holds;
+  {"kind": "step", "step": ID, "path": [keys and indices]}, a value in the observation of an earlier step;
+  {"kind": "constant", "value": V}, only for a default, const or enum member of the parameter's own schema;
+  {"kind": "object", "fields": {...}} or {"kind": "list", "items": [...]} of these.
+- Wherever possible an argument comes from an earlier step: that is what makes the task worth doing.
+- "after" lists steps that must be finished first although no argument needs them.
+- answer_facts are one to three values of observations that the user wants to hear, with the user's words for
+  each as label. They must not be values that the user said.
+Reply with one JSON object and nothing else.
+"""
+
+SHAPES: Final = {
+    "single": "exactly one call",
+    "chain": "calls one after the other, each waiting for the one before it",
+    "parallel": "all calls independent of one another; none takes a value from another's observation",
+    "dag": "some calls side by side, and at least one argument that comes from an earlier observation",
+}
+FLAGS: Final = {
+    "clarifies": 'at least one fact has "asked": true, so that the assistant has to ask for it',
+    "recovers": 'exactly one step has "fault": {"error": "timeout" | "rate_limited" | "unavailable", "times": 1}',
+    "codes": "one step runs code",
+    "refuses": "the user asks for something that must not be done",
+}
+
+
+def messages(command: PlanBlueprint, cluster: Cluster, world: World, state: Json) -> tuple[Json, ...]:
+    """The planner's prompt: rules, the tools, the target, and records that exist."""
+    target = command.target
+    wanted = [
+        f"Domain: {target.domain}",
+        f"Number of calls: {target.depth}",
+        f"Shape: {target.shape}, that is: {SHAPES[target.shape]}",
+        *(f"Also: {FLAGS[flag]}" for flag in target.flags),
+    ]
+    if command.avoid:
+        wanted.append("Patterns of calls that there are too many of already: " + "; ".join(command.avoid[:8]))
+    text = "\n".join(
+        (
+            "Target",
+            *wanted,
+            "",
+            "Tools",
+            *(described(tool) for tool in cluster.tools),
+            "",
+            "What flows from one tool to another",
+            *(
+                f"- {edge.source.rpartition('/')[2]} yields at {'.'.join(edge.path)} the {edge.parameter} of "
+                f"{edge.target.rpartition('/')[2]}"
+                for edge in cluster.edges[:40]
+            ),
+            "",
+            "Known values",
+            *known_values(cluster.tools, world, state),
+        )
+    )
+    return ({"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": text})
+
+
+def described(tool: ToolSpec) -> str:
+    """One tool in a paragraph: name, description, input and output schema, cut to a bearable length."""
+    taken = json.dumps(tool.input_schema, ensure_ascii=False)[:MAX_SCHEMA_CHARACTERS]
+    given = json.dumps(tool.output_schema or {}, ensure_ascii=False)[:MAX_SCHEMA_CHARACTERS]
+    return f"- {tool.name}: {tool.description[:400]}\n  input: {taken}\n  output: {given}"
+
+
+def known_values(tools: Sequence[ToolSpec], world: World, state: Json) -> list[str]:
+    """Lines with a few valid values for each parameter that the state knows any for."""
+    lines = []
+    for tool in tools:
+        properties = tool.input_schema.get("properties")
+        for name in properties if isinstance(properties, dict) else ():
+            values = world.known(state, tool.name, name)[:MAX_KNOWN]
+            if values:
+                lines.append(f"- {tool.name}.{name}: {json.dumps(values, ensure_ascii=False)}")
+    return lines
+
+
+def reply_schema() -> Json:
+    """JSON Schema of the reply."""
+    return PlanDraft.model_json_schema()

@@ -1,0 +1,124 @@
+"""What a tool yields: the identities that its output schema holds, and where."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from schemas.catalog import Json
+from services.cluster_registry.text import words
+from services.cluster_registry.vocabulary import DISTINCTIVE, WRAPPERS, Identity, entity, kind_of
+
+Path = tuple[str, ...]
+"""Object keys; ``"*"`` stands for any item of an array."""
+
+MAX_DEPTH: Final = 4
+MAX_LEAVES: Final = 300
+RESOURCE_PATH: Final = re.compile(
+    r"fully qualified|resource id|resource identifier|\barm\b|self link", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Yield:
+    """One value of a tool's output: where it stands and what it identifies.
+
+    ``own``: it identifies the entity that the tool is about, not one that is only mentioned.
+    """
+
+    path: Path
+    identity: Identity
+    types: frozenset[str]
+    own: bool
+    named: bool
+    """The field's own name says the entity (``order_id``), not only its surroundings (``id``)."""
+
+
+def yielded(output: Json, entities: tuple[str, ...]) -> Iterator[Yield]:
+    """Identities in the output, breadth first: at most ``MAX_DEPTH`` objects deep."""
+    best: set[tuple[Identity, bool]] = set()
+    queue: list[tuple[Json, Path, tuple[str, ...], int, bool]] = [(output, (), entities, 0, True)]
+    leaves = 0
+    while queue:
+        node, path, owners, depth, own = queue.pop(0)
+        node, path = _unwrapped(node, path)
+        for key, raw in properties(node).items():
+            if not isinstance(raw, dict) or key in ("*", "__typename"):
+                continue
+            inner, inner_path = _unwrapped(raw, (*path, key))
+            types = types_of(inner)
+            if properties(inner) and depth + 1 < MAX_DEPTH:
+                lowered = "_".join(words(key))
+                kept = lowered in WRAPPERS or entity(key) in owners
+                inner_owners = owners if kept else (entity(key),)
+                queue.append((inner, inner_path, inner_owners, depth + 1, own and kept))
+                continue
+            if (types and not types & {"string", "integer", "number"}) or "enum" in inner:
+                continue
+            leaves += 1
+            if leaves > MAX_LEAVES:
+                return
+            if inner.get("format") in ("date-time", "date", "time", "binary", "byte"):
+                continue
+            for found in _leaf(key, inner, inner_path, types, owners, own):
+                mark = (found.identity, found.own)
+                if mark not in best:
+                    best.add(mark)
+                    yield found
+
+
+def _leaf(
+    key: str, member: Json, path: Path, types: frozenset[str], owners: tuple[str, ...], own: bool
+) -> Iterator[Yield]:
+    named = kind_of(key)
+    description = member.get("description", "")
+    if named is None:
+        if len(words(key)) <= 2 and re.match(
+            r"(the |unique )*(id|identifier)\b( of|$)", description, re.IGNORECASE
+        ):
+            yield Yield(path, (entity(key), "id"), types, entity(key) in owners and own, named=True)
+        return
+    name, kind = named
+    if path[-1] != "*" and words(key)[-1] in ("ids", "names", "keys", "slugs", "codes", "skus", "symbols"):
+        return  # several in one text, separated somehow
+    if name:
+        yield Yield(path, (name, kind), types, own and name in owners, named=True)
+    elif kind in DISTINCTIVE:
+        yield Yield(path, ("", kind), types, own, named=True)
+    elif kind != "id" or not RESOURCE_PATH.search(description):
+        for owner in owners:
+            yield Yield(path, (owner, kind), types, own, named=False)
+
+
+def _unwrapped(node: Json, path: Path) -> tuple[Json, Path]:
+    """The items of an array (of arrays), with ``*`` on the path."""
+    while node.get("type") == "array" or ("items" in node and "properties" not in node):
+        items = node.get("items")
+        path = (*path, "*")
+        if not isinstance(items, dict):
+            return {"type": "null"}, path
+        node = items
+    return node, path
+
+
+def properties(node: Json) -> Mapping[str, Any]:
+    """The properties of an object schema, those of its ``allOf`` included."""
+    own = node.get("properties")
+    merged: dict[str, Any] = dict(own) if isinstance(own, dict) else {}
+    for key in ("allOf", "anyOf", "oneOf"):
+        options = node.get(key)
+        if isinstance(options, list):
+            for option in options if key == "allOf" else options[:1]:
+                if isinstance(option, dict) and isinstance(option.get("properties"), dict):
+                    merged = {**option["properties"], **merged}
+    return merged
+
+
+def types_of(node: Json) -> frozenset[str]:
+    """The JSON types that a schema allows, without null; empty when it does not say."""
+    kind = node.get("type")
+    if isinstance(kind, str):
+        return frozenset({kind})
+    return frozenset(kind) - {"null"} if isinstance(kind, list) else frozenset()

@@ -1,0 +1,364 @@
+"""``tds``: the command line. Nothing but typer is imported before a command runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from services.console.errors import FAILED, INTERRUPTED, UserError, complain, explain, print_json
+
+if TYPE_CHECKING:
+    from services.console.config import RunConfig
+    from services.console.preview import Estimate
+
+Json = dict[str, Any]
+
+app = typer.Typer(
+    name="tds",
+    help="Synthesize diverse multi-turn tool-use trajectories, steered by measured diversity.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ROLES_HELP: Final = "(roles: planner, user, assistant, tools, judge, or all)"
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The campaign's folder.")]
+Catalog = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="MCP tools/list dump: JSON or JSONL, may be gzipped [built-in]."),
+]
+Trajectories = Annotated[
+    int | None, typer.Option("--trajectories", "-n", metavar="N", help="How many [100].")
+]
+Seed = Annotated[int | None, typer.Option(metavar="S", help="Same seed, same dataset [0].")]
+Models = Annotated[
+    list[str] | None, typer.Option("--model", metavar="ROLE=MODEL", help=f"Who plays it [sim] {ROLES_HELP}.")
+]
+BaseUrls = Annotated[
+    list[str] | None,
+    typer.Option("--base-url", metavar="ROLE=URL", help="Where the model is, in OpenAI's protocol."),
+]
+Concurrency = Annotated[
+    int | None, typer.Option(metavar="N", help="Calls under way at once; no matter to the dataset [16].")
+]
+BudgetUsd = Annotated[float | None, typer.Option(metavar="X", help="Spend at most this [no limit].")]
+BudgetTokens = Annotated[int | None, typer.Option(metavar="N", help="Use at most so many tokens [no limit].")]
+MaxSlots = Annotated[int | None, typer.Option(metavar="M", help="Give up after so many slots [4 N].")]
+GenerationSize = Annotated[int | None, typer.Option(metavar="G", help="Slots of one generation [25].")]
+Lookahead = Annotated[
+    int | None, typer.Option(metavar="L", help="A generation is steered by the one L before it [2].")
+]
+Config = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="YAML, TOML or JSON with the flags' names as keys.")
+]
+
+
+@app.command()
+def run(
+    catalog: Catalog = None,
+    trajectories: Trajectories = None,
+    seed: Seed = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="A new folder [out/CAMPAIGN].")] = None,
+    campaign: Annotated[str | None, typer.Option(metavar="NAME", help="The campaign's name [cS].")] = None,
+    model: Models = None,
+    base_url: BaseUrls = None,
+    concurrency: Concurrency = None,
+    budget_usd: BudgetUsd = None,
+    budget_tokens: BudgetTokens = None,
+    max_slots: MaxSlots = None,
+    generation_size: GenerationSize = None,
+    lookahead: Lookahead = None,
+    attempts: Annotated[int | None, typer.Option(metavar="N", help="Attempts at one slot [3].")] = None,
+    max_turns: Annotated[int | None, typer.Option(metavar="N", help="Turns of one run [24].")] = None,
+    signature_cap: Annotated[
+        int | None, typer.Option(metavar="N", help="Rows that may share a reasoning signature [any].")
+    ] = None,
+    config: Config = None,
+    resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Go on with this campaign.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Make a dataset: start a campaign, or go on with one. Ctrl-C stops it and keeps everything."""
+    flags = _given(locals(), ("model", "base_url", "config", "resume", "as_json"))
+    from services.console.foreground import carry_out
+    from services.console.launch import prepare, prepare_resume
+
+    if resume is not None:
+        others = sorted({*flags, *_named(model=model, base_url=base_url, config=config)} - {"concurrency"})
+        if others:
+            what = f"--{others[0].replace('_', '-')} cannot be given with --resume"
+            raise UserError(
+                what, "The campaign's own settings stand in its log; only --concurrency may change"
+            )
+        prepared = prepare_resume(resume, _load(flags, None, None, None).concurrency if concurrency else None)
+    else:
+        prepared = prepare(_load(flags, model, base_url, config))
+    return carry_out(prepared, as_json=as_json)
+
+
+@app.command()
+def preview(
+    catalog: Catalog = None,
+    trajectories: Trajectories = None,
+    seed: Seed = None,
+    model: Models = None,
+    base_url: BaseUrls = None,
+    concurrency: Concurrency = None,
+    budget_usd: BudgetUsd = None,
+    budget_tokens: BudgetTokens = None,
+    max_slots: MaxSlots = None,
+    generation_size: GenerationSize = None,
+    lookahead: Lookahead = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> int:
+    """Make 5 trajectories, print them, and say what N would take. Leaves nothing behind."""
+    flags = _given(locals(), ("model", "base_url", "config", "as_json"))
+    import dataclasses
+
+    from services.console import api
+
+    whole = _load(flags, model, base_url, config)
+    settings = whole.model_dump(exclude_defaults=True)
+    found = api.preview(**settings)
+    if as_json:
+        made = dataclasses.asdict(found.estimate) if found.estimate else None
+        print_json({"rows": list(found.rows), "estimate": made, "status": found.status})
+    else:
+        _print_rows(list(zip(found.rows, found.blueprints, strict=True)))
+        typer.echo(_estimate_text(found.estimate, found.status))
+    return 0 if found.rows else 1
+
+
+@app.command()
+def status(folder: Folder, as_json: AsJson = False) -> int:
+    """Say how a campaign stands, also while it runs."""
+    from services.console.card import card, read_config
+    from services.console.ledger import Ledger
+    from services.console.progress import details
+
+    ledger = Ledger.open(folder, keep="nothing")
+    found = card(ledger, read_config(folder))
+    if as_json:
+        print_json(found)
+        return 0
+    typer.echo(
+        f"{found['campaign'] or folder}: {found['admitted']} of {found['asked']} admitted; {found['detail']}"
+    )
+    for name, text in details(ledger):
+        typer.echo(f"  {name:<10} {text}")
+    typer.echo(f"  {'last event':<10} {found['times']['last_event'] or 'none'}")
+    if ledger.state in ("paused", "unfinished"):
+        typer.echo(f"  {'go on':<10} tds run --resume {folder}")
+    return 0
+
+
+@app.command()
+def show(
+    folder: Folder,
+    row: Annotated[str, typer.Argument(metavar="ROW", help="A row's number from 0, or a run's id.")],
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Print one trajectory, readable."""
+    from services.console.ledger import Ledger
+    from services.console.show import find, show_markdown
+
+    found, blueprint = find(Ledger.open(folder), row)
+    if as_json:
+        print_json(found)
+    elif markdown:
+        typer.echo(show_markdown(found, blueprint), nl=False)
+    else:
+        _print_rows([(found, blueprint)])
+    return 0
+
+
+@app.command()
+def export(
+    folder: Folder,
+    to: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.")],
+    form: Annotated[str, typer.Option("--format", help="openai or sharegpt.")] = "openai",
+    failed: Annotated[bool, typer.Option("--failed", help="The failed runs instead, with reasons.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Write the dataset as JSONL."""
+    from services.console.card import write_card
+    from services.console.export import format_named, write_dataset
+    from services.console.ledger import Ledger
+
+    chosen = format_named(form)
+    if to.is_dir():
+        raise UserError(f"--to {to} is a folder", "Give the name of a file")
+    ledger = Ledger.open(folder, keep="everything" if failed else "admitted")
+    count = write_dataset(ledger, to, chosen, failed=failed)
+    write_card(ledger, folder)
+    if as_json:
+        print_json(
+            {"rows": count, "file": str(to), "format": chosen, "failed": failed, "state": ledger.state}
+        )
+    else:
+        kind = "failed runs" if failed else "rows"
+        typer.echo(f"{count} {kind} in {to}; how they were made stands in {folder}/card.json")
+        if ledger.state != "finished":
+            typer.echo(f"the campaign is {ledger.state}: `tds run --resume {folder}` goes on with it")
+    return 0 if count or failed else 1
+
+
+@app.command()
+def replay(
+    folder: Folder,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Decide everything again, models forbidden, and compare.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Make the card and dataset again from the log; or check that everything follows from it."""
+    import dataclasses
+
+    from services.console import api
+
+    if not verify:
+        found = api.rebuild(folder)
+        if as_json:
+            print_json(found)
+        else:
+            typer.echo(
+                f"{found['admitted']} of {found['asked']} rows; card and dataset in {folder} made again"
+            )
+        return 0
+    report = api.replay(folder)
+    if as_json:
+        print_json(dataclasses.asdict(report))
+        return 0 if report.identical else 1
+    if report.identical:
+        typer.echo(f"identical: {report.compared} of {report.events} events derived again, and the export")
+        return 0
+    for difference in report.differences:
+        typer.echo(difference)
+    if not report.export_identical:
+        typer.echo("the export differs")
+    what = f"not identical: {report.compared} of {report.events} events derived again"
+    complain(f"{what}. The log was changed, or written by another version of this program")
+    return 1
+
+
+@app.command()
+def sim_server(
+    port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="0: a free one.")] = 0,
+    host: Annotated[str, typer.Option(metavar="HOST")] = "127.0.0.1",
+    latency_ms: Annotated[str, typer.Option(metavar="A:B", help="Delay of each reply.")] = "0:0",
+    seed: Annotated[int, typer.Option(metavar="S", help="Of the delays.")] = 0,
+    as_json: AsJson = False,
+) -> int:
+    """Serve the scripted models over OpenAI-compatible HTTP, until Ctrl-C."""
+
+    bounds = _latency_s(latency_ms)
+    try:
+        from services.sim.server import serve
+    except ImportError as error:
+        raise UserError(str(error), code=FAILED) from None
+    from services.sim.actors import SimModel
+
+    def ready(url: str) -> None:
+        text = json.dumps({"base_url": url}) if as_json else f"serving sim at {url} (Ctrl-C stops)"
+        typer.echo(text)
+
+    try:
+        serve(SimModel(), host, port, bounds, seed, ready)
+    except ValueError as error:
+        raise UserError(f"--latency-ms: {error}") from None
+    except OSError as error:
+        what = f"cannot listen on {host}:{port}: {error.strerror or error}"
+        raise UserError(what, "choose another --port", code=FAILED) from None
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command: returns its exit code. 0 done, 1 not done or short, 2 bad input, 130 interrupted."""
+
+    try:
+        code = app(args=list(sys.argv[1:] if argv is None else argv), standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        complain("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(getattr(error, "ctx").get_help())  # noqa: B009
+            return 2
+        known = explain(error)
+        if known is None:
+            raise
+        complain(known[0])
+        return known[1]
+    return code if isinstance(code, int) else 0
+
+
+def _load(flags: Json, model: list[str] | None, base_url: list[str] | None, config: Path | None) -> RunConfig:
+    from services.console.config import by_role, load
+
+    roles = {"model": by_role(model, "--model"), "base_url": by_role(base_url, "--base-url")}
+    return load({**flags, **roles}, config, os.environ)
+
+
+def _given(values: Json, but: Sequence[str]) -> Json:
+    """The flags that were given."""
+    return {name: value for name, value in values.items() if name not in but and value is not None}
+
+
+def _named(**values: Any) -> Json:
+    return {name: value for name, value in values.items() if value}
+
+
+def _latency_s(text: str) -> tuple[float, float]:
+
+    low, _, high = text.partition(":")
+    try:
+        return float(low) / 1000, float(high or low) / 1000
+    except ValueError:
+        raise UserError(f"--latency-ms {text}: no range of milliseconds", "Write A:B, e.g. 50:200") from None
+
+
+def _print_rows(found: list[tuple[Json, Any]]) -> None:
+    import shutil
+
+    from rich.console import Console
+
+    from services.console.show import WIDTH, show_text
+
+    width = min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+    console = Console(width=width, soft_wrap=True, highlight=False)
+    for number, (row, blueprint) in enumerate(found):
+        if number:
+            console.rule(style="dim")
+        console.print(show_text(row, blueprint, width), end="")
+
+
+def _estimate_text(estimate: Estimate | None, found: Json) -> str:
+    from services.console.progress import amount
+
+    if estimate is None:
+        return f"nothing was admitted ({found['detail']}), so nothing can be estimated"
+    cost = f"{estimate.usd:.2f} USD" if estimate.priced else "no price is known"
+    if estimate.sim:
+        cost = "free: sim models, not training data"
+    return (
+        f"\n{estimate.trajectories} trajectories would take about {amount(estimate.calls)} calls, "
+        f"{amount(estimate.prompt_tokens)} prompt and {amount(estimate.completion_tokens)} completion tokens "
+        f"({cost}), by the rate of these {estimate.sample}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,499 @@
+"""evolution-scheduler: opens generations of slots, gives each its attempts, and ends the campaign.
+
+Everything is decided from facts that do not depend on which slot finished first: generation *g* opens
+with the steering of generation *g − lookahead*, a slot's next attempt follows from its last one alone,
+and money is settled by closed generations only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from schemas.blueprint import BlueprintRejected, PlanBlueprint, Usage
+from schemas.catalog import CatalogFormed, ClusterFormed
+from schemas.diversity import SteeringUpdated, TrajectoryAdmitted, TrajectoryRejected
+from schemas.envelope import Envelope, Message
+from schemas.evolution import (
+    Allowance,
+    CampaignFinished,
+    CampaignPaused,
+    CampaignResumed,
+    CampaignSpec,
+    CampaignStarted,
+    ControlCampaign,
+    GenerationOpened,
+    SlotAbandoned,
+    SlotPlan,
+    StartCampaign,
+)
+from schemas.run import RunFailed, RunFinished, run_id
+from schemas.sandbox import SandboxAnnounced
+from services.evolution_scheduler.targets import Offer, derive, draw, offer
+from services.kit.service import Draft
+
+RETRIES: Final = 3
+"""Failures of infrastructure in a row, at one attempt, before the campaign pauses."""
+BATCH: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    kind: Literal["passed", "content", "infrastructure"]
+    reason: str = ""
+    usage: Usage = Usage()
+
+
+@dataclass(slots=True)
+class Slot:
+    """A slot that was opened."""
+
+    plan: SlotPlan
+    generation: int
+    terminal: bool = False
+
+
+@dataclass(slots=True)
+class Campaign:
+    """What is known of one campaign. Filled in any order; complete once its topics are folded."""
+
+    name: str
+    spec: CampaignSpec | None = None
+    command: str = ""
+    started: CampaignStarted | None = None
+    generations: list[GenerationOpened] = field(default_factory=list)
+    slots: dict[int, Slot] = field(default_factory=dict)
+    open_per_generation: dict[int, int] = field(default_factory=dict)
+    spent: dict[int, Usage] = field(default_factory=dict)
+    """What each slot has used, over all its attempts."""
+    issued: set[str] = field(default_factory=set)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    terminal: set[int] = field(default_factory=set)
+    """Slots that are admitted, rejected or abandoned."""
+    admitted: int = 0
+    steering: dict[int, SteeringUpdated] = field(default_factory=dict)
+    due: set[int] = field(default_factory=set)
+    """Slots that something may have to be done for."""
+    controls: dict[str, ControlCampaign] = field(default_factory=dict)
+    answered: set[str] = field(default_factory=set)
+    pauses: set[str] = field(default_factory=set)
+    resumes: int = 0
+    paused: bool = False
+    sequence: int = 0
+    finished: CampaignFinished | None = None
+
+
+@dataclass(slots=True)
+class State:
+    """All campaigns, and what they may draw from."""
+
+    campaigns: dict[str, Campaign] = field(default_factory=dict)
+    offers: dict[str, Offer] = field(default_factory=dict)
+    """Clusters by hash."""
+    catalogs: dict[str, CatalogFormed] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+    """Cluster id → hash of its last forming."""
+    sandbox: SandboxAnnounced | None = None
+    whole: dict[str, list[Offer]] = field(default_factory=dict)
+    """Offers of each catalog all of whose clusters are folded."""
+
+
+def initial() -> State:
+    """No campaign yet."""
+    return State()
+
+
+def evolve(state: State, envelope: Envelope) -> State:
+    """Fold one event. Owns ``state``."""
+    data: Message = envelope.data
+    match data:
+        case ClusterFormed():
+            state.offers[data.cluster.hash] = offer(data.cluster)
+            state.hashes[data.cluster.id] = data.cluster.hash
+        case CatalogFormed():
+            state.catalogs.setdefault(data.hash, data)
+        case SandboxAnnounced():
+            if state.sandbox is None or (data.safe and not state.sandbox.safe):
+                state.sandbox = data
+        case StartCampaign():
+            campaign = _campaign(state, data.spec.campaign)
+            if campaign.spec is None:
+                campaign.spec, campaign.command = data.spec, envelope.id
+        case ControlCampaign():
+            _campaign(state, data.campaign).controls[envelope.id] = data
+        case PlanBlueprint():
+            campaign = _campaign(state, data.campaign)
+            campaign.issued.add(data.run)
+            campaign.due.discard(data.slot)
+        case BlueprintRejected():
+            reason = ", ".join(sorted({rejection.code for rejection in data.rejections})) or data.attribution
+            _ended(state, data, Outcome(_kind(data.content), f"{data.attribution}: {reason}", data.usage))
+        case RunFailed():
+            reason = f"{data.attribution}: {data.code}"
+            _ended(state, data, Outcome(_kind(data.content), reason, data.usage))
+        case RunFinished():
+            codes = [f"{finding.attribution}: {finding.code}" for finding in data.verdict.findings[:3]]
+            passed = data.verdict.passed
+            reason = "" if passed else ", ".join(codes) or "judge"
+            _ended(state, data, Outcome("passed" if passed else "content", reason, data.usage))
+        case TrajectoryAdmitted() | TrajectoryRejected() | SlotAbandoned():
+            campaign = _campaign(state, data.campaign)
+            if data.slot not in campaign.terminal:
+                campaign.terminal.add(data.slot)
+                campaign.admitted += isinstance(data, TrajectoryAdmitted)
+                campaign.due.discard(data.slot)
+        case SteeringUpdated():
+            _campaign(state, data.campaign).steering[data.generation] = data
+        case CampaignStarted():
+            campaign = _campaign(state, data.spec.campaign)
+            campaign.started = data
+            campaign.sequence = max(campaign.sequence, envelope.sequence)
+        case GenerationOpened():
+            _opened(_campaign(state, data.campaign), data, envelope.sequence)
+        case CampaignPaused():
+            campaign = _campaign(state, data.campaign)
+            campaign.pauses.add(data.cause)
+            campaign.answered.add(data.cause)
+            campaign.paused = True
+        case CampaignResumed():
+            campaign = _campaign(state, data.campaign)
+            campaign.answered.add(data.cause)
+            campaign.resumes += 1
+            campaign.paused = False
+            campaign.due.update(slot for slot in campaign.slots if slot not in campaign.terminal)
+        case CampaignFinished():
+            campaign = _campaign(state, data.campaign)
+            campaign.finished = data
+            campaign.due.clear()
+        case _:
+            pass
+    return state
+
+
+def _campaign(state: State, name: str) -> Campaign:
+    return state.campaigns.setdefault(name, Campaign(name))
+
+
+def _kind(content: bool) -> Literal["content", "infrastructure"]:
+    return "content" if content else "infrastructure"
+
+
+def _ended(state: State, data: BlueprintRejected | RunFailed | RunFinished, outcome: Outcome) -> None:
+    campaign = _campaign(state, data.campaign)
+    if data.run not in campaign.outcomes:
+        campaign.outcomes[data.run] = outcome
+        campaign.spent[data.slot] = campaign.spent.get(data.slot, Usage()) + outcome.usage
+        if outcome.kind != "passed":
+            campaign.due.add(data.slot)
+
+
+def _opened(campaign: Campaign, data: GenerationOpened, sequence: int) -> None:
+    campaign.generations.append(data)
+    campaign.sequence = max(campaign.sequence, sequence)
+    for plan in data.slots:
+        campaign.slots[plan.slot] = Slot(plan, data.generation)
+        campaign.due.add(plan.slot)
+
+
+def decide(state: State) -> tuple[Draft, ...]:
+    """What is due: at most ``BATCH`` messages, the rest when these have come back."""
+    drafts: list[Draft] = []
+    for name in sorted(state.campaigns):
+        campaign = state.campaigns[name]
+        if campaign.spec is not None and campaign.finished is None:
+            drafts.extend(_decide(state, campaign, campaign.spec))
+    return tuple(drafts[:BATCH])
+
+
+def _decide(state: State, campaign: Campaign, spec: CampaignSpec) -> list[Draft]:
+    """What a campaign needs now.
+
+    What the campaign's own events are, and in which order, must not depend on how far each topic had
+    been read: so a generation whose steering is there opens first, every slot gets what it is due, and
+    only then does the campaign end.
+    """
+    if campaign.started is None:
+        started = _start(state, spec)
+        return [Draft(spec.campaign, started, spec.campaign, campaign.command)] if started else []
+    order = _order(campaign)
+    if order is not None and order[1].action != "stop":
+        return [_obeyed(campaign, *order)]
+    if not campaign.paused:
+        generation = None if order else _open(state, campaign, spec)
+        if generation is not None:
+            return [Draft(spec.campaign, generation, spec.campaign)]
+        attempts = _attempts(campaign, campaign.started)
+        if attempts:
+            return attempts
+    if order is not None:
+        return [_obeyed(campaign, *order)]
+    finished = _finish(state, campaign, spec)
+    return [Draft(spec.campaign, finished, spec.campaign)] if finished is not None else []
+
+
+def _attempts(campaign: Campaign, started: CampaignStarted) -> list[Draft]:
+    """What the slots are due, in slot order; a pause stands alone."""
+    drafts: list[Draft] = []
+    for slot in sorted(campaign.due):
+        draft = _next_attempt(campaign, started, slot)
+        if draft is not None and isinstance(draft.data, CampaignPaused):
+            return [draft]
+        if draft is not None:
+            drafts.append(draft)
+        if len(drafts) >= BATCH:
+            break
+    return drafts
+
+
+def _start(state: State, spec: CampaignSpec) -> CampaignStarted | None:
+    """The campaign's beginning, once its catalog is whole and a sandbox has announced itself."""
+    if spec.catalog_hash:
+        catalog = state.catalogs.get(spec.catalog_hash)
+    else:
+        catalog = next(iter(state.catalogs.values()), None)
+    if catalog is None or state.sandbox is None:
+        return None
+    offers = _offers(state, catalog)
+    if len(offers) < len(catalog.clusters):
+        return None
+    sandbox = state.sandbox
+    infeasible = [] if sandbox.safe else [f"codes: {sandbox.reason or 'no safe sandbox'}"]
+    infeasible.append("refuses: no policy draws it yet")
+    return CampaignStarted(
+        spec=spec,
+        catalog_hash=catalog.hash,
+        domains=tuple(sorted({one.domain for one in offers})),
+        code=sandbox.safe,
+        sandbox=f"{sandbox.backend}: {sandbox.reason}" if sandbox.reason else sandbox.backend,
+        infeasible=tuple(infeasible),
+    )
+
+
+def _offers(state: State, catalog: CatalogFormed) -> list[Offer]:
+    """The catalog's clusters that are folded, in its order; remembered once they all are."""
+    known = state.whole.get(catalog.hash)
+    if known is not None:
+        return known
+    hashes = [state.hashes.get(cluster, "") for cluster in catalog.clusters]
+    found = [state.offers[one] for one in hashes if one in state.offers]
+    if len(found) == len(catalog.clusters):
+        state.whole[catalog.hash] = found
+    return found
+
+
+def _order(campaign: Campaign) -> tuple[str, ControlCampaign] | None:
+    """The oldest control command that is due and not carried out, and its id."""
+    for identity, command in campaign.controls.items():
+        reached = command.at_sequence <= campaign.sequence
+        if reached and (command.nonce or identity) not in campaign.answered:
+            return identity, command
+    return None
+
+
+def _obeyed(campaign: Campaign, identity: str, command: ControlCampaign) -> Draft:
+    """The event that carries a control command out."""
+    name, cause = campaign.name, command.nonce or identity
+    if command.action == "pause":
+        return Draft(name, CampaignPaused(campaign=name, reason=command.reason, cause=cause), name, identity)
+    if command.action == "resume":
+        return Draft(name, CampaignResumed(campaign=name, cause=cause), name, identity)
+    finished = _finished(campaign, "stopped", command.reason or "stopped by command", cause)
+    if command.at_admitted is not None:
+        finished = finished.model_copy(update={"admitted": command.at_admitted})
+    return Draft(name, finished, name, identity)
+
+
+def _finish(state: State, campaign: Campaign, spec: CampaignSpec) -> CampaignFinished | None:
+    assert campaign.started is not None
+    if campaign.admitted >= spec.trajectories:
+        return _finished(campaign, "trajectories")
+    if not _offers(state, state.catalogs[campaign.started.catalog_hash]):
+        return _finished(campaign, "infeasible", "the catalog has no cluster with a usable tool")
+    if any(slot not in campaign.terminal for slot in campaign.slots):
+        return None
+    if len(campaign.steering) < len(campaign.generations):
+        return None
+    if len(campaign.slots) >= _max_slots(spec):
+        detail = (
+            f"{len(campaign.slots)} slots gave {campaign.admitted} of {spec.trajectories}; see --max-slots"
+        )
+        return _finished(campaign, "slots", detail)
+    if campaign.generations and not _affordable(campaign, spec, len(campaign.generations)):
+        detail = f"the next slot's allowance is not left of {_budget_text(spec)}"
+        return _finished(campaign, "budget", detail)
+    return None
+
+
+def _finished(
+    campaign: Campaign,
+    reason: Literal["trajectories", "slots", "budget", "infeasible", "stopped"],
+    detail: str = "",
+    cause: str = "",
+) -> CampaignFinished:
+    return CampaignFinished(
+        campaign=campaign.name,
+        reason=reason,
+        complete=reason == "trajectories",
+        admitted=campaign.admitted,
+        slots=len(campaign.slots),
+        detail=detail,
+        cause=cause,
+    )
+
+
+def _next_attempt(campaign: Campaign, started: CampaignStarted, number: int) -> Draft | None:
+    """What a slot needs now: its next attempt, its abandonment, a pause, or nothing."""
+    slot = campaign.slots.get(number)
+    if slot is None or number in campaign.terminal:
+        return None
+    spec = started.spec
+    reasons: list[str] = []
+    left = campaign.generations[slot.generation].allowance
+    attempt, retry = 1, 0
+    while attempt <= spec.attempts:
+        run = run_id(spec.campaign, number, attempt, retry)
+        outcome = campaign.outcomes.get(run)
+        if outcome is None:
+            if run in campaign.issued:
+                return None
+            return Draft(run, _command(campaign, started, slot, run, attempt, retry, left), spec.campaign)
+        if outcome.kind == "passed":
+            return None
+        if outcome.kind == "infrastructure":
+            retry += 1
+            if retry > RETRIES * (campaign.resumes + 1) and run not in campaign.pauses:
+                pause = CampaignPaused(campaign=spec.campaign, reason=outcome.reason, cause=run)
+                return Draft(spec.campaign, pause, spec.campaign)
+            continue
+        reasons.append(outcome.reason)
+        attempt, retry = attempt + 1, 0
+        remaining = _remaining(left, outcome.usage)
+        if remaining is None:
+            reasons.append("limit: the slot's allowance is spent")
+            break
+        left = remaining
+    abandoned = SlotAbandoned(
+        campaign=spec.campaign, generation=slot.generation, slot=number, reasons=tuple(reasons)
+    )
+    return Draft(spec.campaign, abandoned, spec.campaign)
+
+
+def _remaining(allowance: Allowance, usage: Usage) -> Allowance | None:
+    """What is left of a slot's allowance, or None when it is spent."""
+    usd = allowance.usd - usage.usd
+    tokens = allowance.tokens - usage.tokens
+    if (allowance.usd and usd <= 0) or (allowance.tokens and tokens <= 0):
+        return None
+    return Allowance(usd=usd if allowance.usd else 0.0, tokens=tokens if allowance.tokens else 0)
+
+
+def _command(
+    campaign: Campaign,
+    started: CampaignStarted,
+    slot: Slot,
+    run: str,
+    attempt: int,
+    retry: int,
+    left: Allowance,
+) -> PlanBlueprint:
+    spec, plan = started.spec, slot.plan
+    opened = campaign.generations[slot.generation]
+    steering = campaign.steering.get(slot.generation - spec.lookahead) if opened.steering_version else None
+    return PlanBlueprint(
+        run=run,
+        campaign=spec.campaign,
+        generation=slot.generation,
+        slot=plan.slot,
+        attempt=attempt,
+        retry=retry,
+        seed=derive(plan.seed, f"attempt/{attempt}"),
+        catalog_hash=started.catalog_hash,
+        cluster=plan.cluster,
+        cluster_hash=plan.cluster_hash,
+        target=plan.target,
+        operator=plan.operator,
+        parent=plan.parent,
+        steering_version=opened.steering_version,
+        avoid=steering.avoid if steering else (),
+        allowance=left,
+        code=started.code,
+        max_turns=spec.max_turns,
+        models=spec.models,
+    )
+
+
+def _open(state: State, campaign: Campaign, spec: CampaignSpec) -> GenerationOpened | None:
+    """The next generation, when its steering is there and its slots can be paid for."""
+    assert campaign.started is not None
+    number = len(campaign.generations)
+    steering = number - spec.lookahead
+    if steering >= 0 and steering not in campaign.steering:
+        return None
+    room = min(
+        spec.generation_size, _max_slots(spec) - len(campaign.slots), _affordable(campaign, spec, number)
+    )
+    offers = _offers(state, state.catalogs[campaign.started.catalog_hash])
+    if room <= 0 or not offers:
+        return None
+    first = len(campaign.slots)
+    return GenerationOpened(
+        campaign=spec.campaign,
+        generation=number,
+        steering_version=max(0, steering + 1),
+        slots=tuple(draw(offers, spec.seed, slot) for slot in range(first, first + room)),
+        allowance=_allowance(spec),
+    )
+
+
+def _max_slots(spec: CampaignSpec) -> int:
+    return spec.max_slots or 4 * spec.trajectories
+
+
+def _allowance(spec: CampaignSpec) -> Allowance:
+    """What one slot may spend: as asked, or an equal share of the budget."""
+    share = max(1, spec.trajectories)
+    return Allowance(
+        usd=spec.allowance.usd or spec.budget_usd / share,
+        tokens=spec.allowance.tokens or spec.budget_tokens // share,
+    )
+
+
+def _affordable(campaign: Campaign, spec: CampaignSpec, number: int) -> int:
+    """Slots of generation ``number`` whose allowance is left.
+
+    Settled are the slots of generations up to ``number − lookahead``; those of later ones count at
+    their full allowance. Only where that leaves nothing, and all are closed, all are settled.
+    """
+    if not (spec.budget_usd or spec.budget_tokens):
+        return spec.generation_size
+    left = _left(campaign, spec, max(0, number - spec.lookahead + 1))
+    if left <= 0 and len(campaign.steering) >= len(campaign.generations):
+        left = _left(campaign, spec, number)
+    return left
+
+
+def _left(campaign: Campaign, spec: CampaignSpec, settled: int) -> int:
+    """Slots that can be paid for when generations below ``settled`` count at what they used."""
+    allowance = _allowance(spec)
+    usd, tokens, reserved = 0.0, 0, 0
+    for slot, entry in campaign.slots.items():
+        if entry.generation < settled:
+            usage = campaign.spent.get(slot, Usage())
+            usd, tokens = usd + usage.usd, tokens + usage.tokens
+        else:
+            reserved += 1
+    counts = [spec.generation_size]
+    if spec.budget_usd:
+        counts.append(int((spec.budget_usd - usd) / allowance.usd + 1e-9) - reserved)
+    if spec.budget_tokens:
+        counts.append((spec.budget_tokens - tokens) // max(1, allowance.tokens) - reserved)
+    return max(0, min(counts))
+
+
+def _budget_text(spec: CampaignSpec) -> str:
+    parts = [f"{spec.budget_usd} USD"] if spec.budget_usd else []
+    if spec.budget_tokens:
+        parts.append(f"{spec.budget_tokens} tokens")
+    return " and ".join(parts) or "the budget"

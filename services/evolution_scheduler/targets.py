@@ -1,0 +1,113 @@
+"""What a slot aims at: the cells that a cluster can serve, drawn uniformly.
+
+A cell is (shape, depth, flags). Which cells a cluster can serve is read off its edges, so that no slot
+is spent on one that cannot exist. Drawing uniformly is this project's starting point, not the paper's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.catalog import Cluster
+from schemas.diversity import BAND_EDGES
+from schemas.evolution import Flag, Shape, SlotPlan, Target
+
+MAX_DEPTH: Final = 5
+PARALLEL: Final = 3
+FLAG_SETS: Final[tuple[tuple[Flag, ...], ...]] = (
+    (),
+    ("clarifies",),
+    ("recovers",),
+    ("clarifies", "recovers"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the scheduler keeps of a cluster.
+
+    ``depth`` is the number of tools on its longest dependency chain, ``width`` the number of tools that
+    need nothing from another; ``joins`` says whether some tool feeds two others or is fed by two.
+    """
+
+    id: str
+    hash: str
+    domain: str
+    tools: int
+    depth: int
+    width: int
+    joins: bool
+
+
+def offer(cluster: Cluster) -> Offer:
+    """The offer of a cluster."""
+    after: dict[str, set[str]] = {}
+    sources: dict[str, set[str]] = {}
+    for edge in cluster.edges:
+        if edge.source != edge.target:
+            after.setdefault(edge.source, set()).add(edge.target)
+            sources.setdefault(edge.target, set()).add(edge.source)
+    longest = {f"{tool.server}/{tool.name}": 1 for tool in cluster.tools}
+    for _ in range(MAX_DEPTH - 1):
+        longest = {
+            tool: max([1, *(1 + longest.get(other, 1) for other in after.get(tool, ()))]) for tool in longest
+        }
+    joins = any(len(others) > 1 for others in [*after.values(), *sources.values()])
+    return Offer(
+        id=cluster.id,
+        hash=cluster.hash,
+        domain=cluster.domains[0] if cluster.domains else "general",
+        tools=len(cluster.tools),
+        depth=min(MAX_DEPTH, max(longest.values(), default=1)),
+        width=sum(tool not in sources for tool in longest),
+        joins=joins and len(cluster.tools) >= 3,
+    )
+
+
+def cells(one: Offer) -> list[tuple[Shape, int]]:
+    """The (shape, depth) pairs that a cluster can serve, each once."""
+    found: list[tuple[Shape, int]] = [("single", 1)]
+    found.extend(("chain", depth) for depth in range(2, one.depth + 1))
+    if one.width >= 2:
+        found.append(("parallel", min(PARALLEL, one.width)))
+    if one.joins:
+        found.extend(("dag", depth) for depth in range(3, min(one.tools, MAX_DEPTH) + 1))
+    return found
+
+
+def draw(offers: Sequence[Offer], seed: int, slot: int) -> SlotPlan:
+    """One slot's plan: a cluster, a cell that it can serve, and flags, each uniformly."""
+    rng = random.Random(f"{seed}/slot/{slot}")
+    one = offers[rng.randrange(len(offers))]
+    shape, depth = rng.choice(cells(one))
+    flags = rng.choice(FLAG_SETS)
+    if shape == "single":
+        flags = tuple(flag for flag in flags if flag != "recovers")
+    return SlotPlan(
+        slot=slot,
+        cluster=one.id,
+        cluster_hash=one.hash,
+        target=Target(domain=one.domain, shape=shape, depth=depth, flags=flags, band=band(depth, flags)),
+        seed=derive(seed, f"slot/{slot}"),
+    )
+
+
+def band(depth: int, flags: Sequence[Flag]) -> int:
+    """The complexity band that a plan of this depth is expected in.
+
+    A step counts as a read with two arguments, one of them dependent, among eight tools: about 4.4
+    (the formula of DESIGN §6 on a typical step; ours).
+    """
+    step = 1.0 + math.log2(3) + 1.0 + math.log2(9) / 4
+    expected = depth * step - 1.0 + 0.5 * ("clarifies" in flags) + 2.0 * ("recovers" in flags)
+    return sum(expected >= edge for edge in BAND_EDGES)
+
+
+def derive(seed: int, name: str) -> int:
+    """A seed of 31 bits for ``name``, from a seed."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4], "big") >> 1

@@ -1,0 +1,39 @@
+"""Wiring of sandbox-exec: the backend is chosen here, never silently weaker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schemas.topics import RUN_EVENTS, SANDBOX_COMMANDS, SANDBOX_EVENTS
+from services.kit.service import Draft, Performer
+from services.sandbox_exec import domain
+from services.sandbox_exec.backend import Backend, RefusingBackend
+from services.sandbox_exec.domain import Execute, Session
+
+
+def service(backend: Backend | None = None) -> Performer:
+    """The sandbox-exec on ``backend``; without one, code is refused."""
+    chosen = backend or RefusingBackend()
+    announcement = chosen.announcement()
+
+    async def perform(effect: Execute) -> Sequence[Draft]:
+        executed = await chosen.execute(effect.command, effect.earlier)
+        return [Draft(effect.command.run, executed)]
+
+    return Performer(
+        name="sandbox-exec",
+        lead=SANDBOX_COMMANDS,
+        inputs=(SANDBOX_COMMANDS, SANDBOX_EVENTS, RUN_EVENTS),
+        initial=domain.initial,
+        evolve=domain.evolve,
+        next_step=domain.next_step,
+        perform=perform,
+        gave_up=gave_up,
+        announce=(Draft(announcement.backend, announcement),),
+    )
+
+
+def gave_up(_session: Session, effect: Execute, error: BaseException) -> Sequence[Draft]:
+    """The backend raised for the last time: the call is refused, with the reason."""
+    refusal = domain.refused(effect.command, f"the sandbox failed: {error!r}")
+    return [Draft(effect.command.run, refusal)]

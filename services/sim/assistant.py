@@ -1,0 +1,331 @@
+"""The scripted assistant: the next turn as a pure function of the messages and the script.
+
+What has been done is read off the messages alone. Every value is read from them too, or from the tool's
+own schema: what cannot be read is said to be missing, and never made up.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.kit.chat import ChatCall, ChatReply
+from services.sim.json_schema import MISSING, at, options, property_schema, resolve
+from services.sim.script import (
+    Ask,
+    AssistantScript,
+    Read,
+    ReadList,
+    ReadObject,
+    ReadResult,
+    ReadSchema,
+    ReadUser,
+    ScriptStep,
+)
+from services.sim.script_maker import between
+from services.sim.spelling import literal, unspell
+from services.sim.wording import addressed, article, definite, listed, past, pick, plural, sentence
+
+Json = dict[str, Any]
+
+MAX_ATTEMPTS = 5
+"""Failed calls of one step after which the assistant gives up and says so."""
+MAX_QUESTIONS = 2
+"""Times the same thing is asked for."""
+
+LEAD_IN = (
+    "Let me look into that.", "I'll take care of that now.", "Sure, one moment.", "Let me check that for you.",
+    "On it.", "I'll start with that right away.", "Happy to help. Let me get that.", "Let me pull that up.",
+)  # fmt: skip
+GO_ON = (
+    "Thanks, that gives me what I need for the next step.", "Got it. Moving on to the next step.",
+    "Good, now the next part.", "That worked. I'll continue.", "Now I have what I need to go on.",
+    "Next, I'll take care of the rest.",
+)  # fmt: skip
+RETRY = (
+    "That didn't go through. Let me try again.", "The service had a hiccup, so I'll try once more.",
+    "I got an error there. Trying again.", "That call failed. I'll repeat it.",
+)  # fmt: skip
+QUESTION = (
+    "Could you tell me {labels}?", "Before I can do that, what {be} {labels}?",
+    "I just need one more thing from you: what {be} {labels}?", "What {be} {labels}?",
+    "Happy to help. Could you please give me {labels}?", "To go on, I need to know {labels}. Could you share {it}?",
+    "Can you let me know {labels}?",
+)  # fmt: skip
+ASK_AGAIN = ("I'm sorry, I still need {labels} to go on. Do you have {it}?",)
+DONE = (
+    "All done. I {done}.", "Everything is taken care of: I {done}.", "That's done. I {done}.", "I {done}.",
+    "Finished. I {done}.", "As you asked, I {done}.",
+)  # fmt: skip
+REPORT_ONE = (
+    "{The_label} {be} {value}.", "{The_label} {be} {value}.", "As for {the_label}, it's {value}.",
+    "You asked for {the_label}: {value}.",
+)  # fmt: skip
+
+
+class Unreadable(ValueError):  # noqa: N818  (it is the value that is unreadable; caught within this file)
+    """A value that the messages do not hold. The text says what, in the user's words."""
+
+
+@dataclass
+class Progress:
+    """How far the run is, read off its messages."""
+
+    results: dict[str, Any] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
+    last_error: str = ""
+    calls: int = 0
+
+
+def reply(messages: Sequence[Json], tools: Sequence[Json], script: AssistantScript, seed: int) -> ChatReply:
+    """The assistant's next turn: calls, a question, or the final answer.
+
+    ``messages`` and ``tools`` are in OpenAI's form. The same arguments give the same reply.
+    """
+    rng = random.Random(f"{seed}/{len(messages)}/assistant")
+    progress = read_progress(messages, script)
+    due = next_wave(script, progress)
+    if not due:
+        return ChatReply(content=final_answer(script, progress, rng))
+    exhausted = [step for step in due if progress.failures.get(step.id, 0) >= MAX_ATTEMPTS]
+    if exhausted:
+        return ChatReply(content=gave_up(exhausted[0], progress))
+    missing = sorted_labels(due)
+    if missing:
+        return ChatReply(content=question(missing, messages, rng))
+    schemas = {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools}
+    calls = []
+    for step in due:
+        root = schemas.get(step.tool, {})
+        try:
+            arguments = {
+                name: value_of(
+                    read, property_schema(root, name, root), root, messages, progress.results, name
+                )
+                for name, read in step.arguments.items()
+            }
+        except Unreadable as error:
+            return ChatReply(content=sentence(f"I'm sorry, I can't go on with this: {error}"))
+        calls.append(
+            ChatCall(
+                id=f"call_{len(messages)}_{len(calls)}",
+                name=step.tool,
+                arguments=json.dumps(arguments, ensure_ascii=False),
+            )
+        )
+    return ChatReply(content=lead_in(due, progress, rng), calls=tuple(calls))
+
+
+def read_progress(messages: Sequence[Json], script: AssistantScript) -> Progress:
+    """Which steps are done, with their observations.
+
+    Each call belongs to the first step with its tool that is neither done nor already called in the same
+    turn; an error leaves the step open.
+    """
+    progress = Progress()
+    step_of_call: dict[str, str] = {}
+    for message in messages:
+        if message.get("role") == "assistant":
+            taken: set[str] = set()
+            for call in message.get("tool_calls") or ():
+                progress.calls += 1
+                for step in script.steps:
+                    free = step.id not in progress.results and step.id not in taken
+                    if step.tool == call["function"]["name"] and free:
+                        taken.add(step.id)
+                        step_of_call[call["id"]] = step.id
+                        break
+        elif message.get("role") == "tool":
+            step_id = step_of_call.get(message.get("tool_call_id", ""))
+            if step_id is None:
+                continue
+            observation = parsed(message.get("content"))
+            error = error_of(observation)
+            if error:
+                progress.failures[step_id] = progress.failures.get(step_id, 0) + 1
+                progress.last_error = error
+            else:
+                progress.results[step_id] = observation
+                progress.last_error = ""
+    return progress
+
+
+def parsed(content: Any) -> Any:
+    """An observation as a JSON value; text that is no JSON stays text."""
+    if not isinstance(content, str):
+        return content
+    try:
+        return json.loads(content)
+    except ValueError:
+        return content
+
+
+def error_of(observation: Any) -> str:
+    """The message of an error observation (``{"error": {"code": …, "message": …}}``), else an empty text."""
+    if not isinstance(observation, dict) or set(observation) != {"error"}:
+        return ""
+    error = observation["error"]
+    if isinstance(error, dict) and "code" in error:
+        return str(error.get("message") or error["code"])
+    return ""
+
+
+def next_wave(script: AssistantScript, progress: Progress) -> list[ScriptStep]:
+    """The open steps of the earliest wave that has any."""
+    open_steps = [step for step in script.steps if step.id not in progress.results]
+    wave = min((step.wave for step in open_steps), default=0)
+    return [step for step in open_steps if step.wave == wave]
+
+
+def asks(read: Read) -> Iterator[str]:
+    """Labels of what has to be asked for to make this argument."""
+    match read:
+        case Ask(label=label):
+            yield label
+        case ReadObject(fields=fields):
+            for part in fields.values():
+                yield from asks(part)
+        case ReadList(items=items):
+            for part in items:
+                yield from asks(part)
+        case _:
+            return
+
+
+def sorted_labels(steps: Sequence[ScriptStep]) -> list[str]:
+    """Labels to ask for, each once, in the order of the arguments."""
+    labels = [label for step in steps for read in step.arguments.values() for label in asks(read)]
+    return list(dict.fromkeys(labels))
+
+
+def value_of(
+    read: Read, schema: Json, root: Json, messages: Sequence[Json], results: dict[str, Any], name: str
+) -> Any:
+    """The value of one argument, read where the script says.
+
+    Raises:
+        Unreadable: when it is not there.
+    """
+    match read:
+        case ReadUser(message=index, after=after, before=before):
+            text = (
+                between(str(messages[index].get("content")), after, before) if index < len(messages) else None
+            )
+            if text is None:
+                raise Unreadable(f"I couldn't find the {words(name)} in what you told me")
+            try:
+                return unspell(text, schema, root)
+            except ValueError:
+                raise Unreadable(f"{text} doesn't look like a valid {words(name)}") from None
+        case ReadResult(step=step, path=path):
+            value = at(results.get(step), path) if step in results else MISSING
+            if value is MISSING:
+                raise Unreadable(f"the earlier result doesn't contain the {words(name)} that I need")
+            return value
+        case ReadSchema(of=keyword, index=index):
+            return fixed_value(keyword, index, schema, root, name)
+        case ReadObject(fields=fields):
+            return {
+                key: value_of(part, property_schema(schema, key, root), root, messages, results, key)
+                for key, part in fields.items()
+            }
+        case ReadList(items=items):
+            part_schema = property_schema(schema, 0, root)
+            return [value_of(part, part_schema, root, messages, results, name) for part in items]
+        case Ask(label=label):
+            raise Unreadable(f"I still need {article(label)}")
+
+
+def fixed_value(keyword: str, index: int, schema: Json, root: Json, name: str) -> Any:
+    """The default, const or enum member that the tool's schema holds."""
+    for option in (resolve(schema, root), *options(schema, root)):
+        if keyword == "enum":
+            members = option.get("enum")
+            if isinstance(members, list) and index < len(members):
+                return members[index]
+        elif keyword in option:
+            return option[keyword]
+    raise Unreadable(f"the tool no longer says what its {words(name)} may be")
+
+
+def words(identifier: str) -> str:
+    """An identifier as words: "orderId" → "order id"."""
+    spaced = "".join(f" {char}" if char.isupper() else char for char in identifier)
+    return " ".join(spaced.replace("_", " ").replace("-", " ").lower().split())
+
+
+def question(labels: Sequence[str], messages: Sequence[Json], rng: random.Random) -> str:
+    """A question that names what is missing; after two askings, an honest end."""
+    named = listed([article(label) for label in labels])
+    asked = sum(
+        1
+        for message in messages
+        if message.get("role") == "assistant"
+        and not message.get("tool_calls")
+        and named in str(message.get("content"))
+    )
+    if asked >= MAX_QUESTIONS:
+        return f"I'm sorry, but without {named} I can't complete this request."
+    many = len(labels) > 1 or plural(labels[0])
+    wording = pick(rng, QUESTION) if asked == 0 else pick(rng, ASK_AGAIN)
+    if len(labels) > 1 and "one more thing" in wording:
+        wording = QUESTION[0]
+    text = wording.format(labels=named, be="are" if many else "is", it="them" if many else "it")
+    return sentence(text)
+
+
+def lead_in(due: Sequence[ScriptStep], progress: Progress, rng: random.Random) -> str:
+    """A short sentence beside the calls, sometimes; after an error, more often."""
+    retry = any(step.id in progress.failures for step in due)
+    if rng.random() < (0.3 if retry else 0.6):
+        return ""
+    if retry:
+        return pick(rng, RETRY)
+    return pick(rng, GO_ON if progress.calls else LEAD_IN)
+
+
+def final_answer(script: AssistantScript, progress: Progress, rng: random.Random) -> str:
+    """What was done, and every value that the script wants reported, as the observations hold it."""
+    purposes = list(dict.fromkeys(step.purpose for step in script.steps if step.purpose))
+    done = [past(definite(addressed(purpose))) for purpose in purposes[:4]]
+    parts = []
+    if done and (not script.answer or rng.random() < 0.8):
+        parts.append(pick(rng, DONE).format(done=listed(done)))
+    reported: list[tuple[str, str]] = []
+    for wanted in script.answer:
+        value = at(progress.results.get(wanted.step), wanted.path)
+        try:
+            text = ", ".join(literal(item) for item in value) if isinstance(value, list) else literal(value)
+            reported.append((wanted.label, text))
+        except ValueError:
+            what = article(wanted.label)
+            parts.append(sentence(f"I couldn't find {what} in the result"))
+    if len(reported) > 2 and rng.random() < 0.5:
+        lines = "\n".join(f"- {label[:1].upper()}{label[1:]}: {value}" for label, value in reported)
+        parts.append("Here is what you asked for:\n" + lines)
+        return " ".join(parts)
+    if len(reported) == 1:
+        label, value = reported[0]
+        the_label = article(label)
+        text = pick(rng, REPORT_ONE).format(
+            the_label=the_label,
+            The_label=the_label[:1].upper() + the_label[1:],
+            be="are" if plural(label) else "is",
+            value=value,
+        )
+        parts.append(text)
+    elif reported:
+        clauses = [
+            f"{article(label)} {'are' if plural(label) else 'is'} {value}" for label, value in reported
+        ]
+        parts.append(sentence(listed(clauses)))
+    return " ".join(parts) or "That's done."
+
+
+def gave_up(step: ScriptStep, progress: Progress) -> str:
+    """An honest end after too many errors."""
+    what = definite(addressed(step.purpose)) if step.purpose else "complete the request"
+    return sentence(f"I'm sorry, I wasn't able to {what}. The service kept answering: {progress.last_error}")

@@ -1,0 +1,379 @@
+"""Steps in a user's words: the tool's phrase, made to speak of the thing at hand.
+
+"freeze a card" becomes "freeze the first card" after a list, "see a traveler's bookings" becomes "see
+that traveler's bookings" after a look-up, and two calls side by side become one clause about two things.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.blueprint import Fact, FromFact, FromStep, ListOf
+from services.sim.plan_arguments import Planned, name_words
+from services.sim.spelling import spell
+from services.sim.wording import ORDINALS, listed, pick
+from services.worlds.words import plural as plural_noun
+from services.worlds.words import singular
+
+NUMBERS: Final = {2: "two", 3: "three", 4: "four", 5: "five"}
+USER_VERBS: Final = frozenset(
+    [
+        "travel",
+        "hear",
+        "have",
+        "be",
+        "know",
+        "learn",
+        "go",
+        "stay",
+        "receive",
+        "fly",
+        "eat",
+        "own",
+        "feel",
+        "become",
+        "work",
+        "watch",
+        "enjoy",
+        "wear",
+        "want",
+        "attend",
+        "live",
+        "sleep",
+        "meet",
+        "visit",
+        "join",
+        "drive",
+        "ride",
+        "sit",
+        "study",
+        "take",
+    ]
+)
+"""Verbs that say what the user will do or get; nobody can be asked to do them in the user's place."""
+IDENTIFIERS: Final = (
+    "number",
+    "id",
+    "code",
+    "key",
+    "name",
+    "identifier",
+    "uuid",
+    "slug",
+    "handle",
+    "address",
+    "email",
+)
+PEOPLE: Final = frozenset(
+    [
+        "member",
+        "customer",
+        "traveler",
+        "person",
+        "contact",
+        "colleague",
+        "user",
+        "patient",
+        "employee",
+        "requester",
+        "attendee",
+        "guest",
+        "client",
+        "recipient",
+        "owner",
+        "student",
+        "subscriber",
+        "participant",
+        "agent",
+        "driver",
+        "author",
+        "assignee",
+        "buyer",
+        "seller",
+        "account",
+    ]
+)
+ANYONE: Final = r"(?:someone|somebody|a person|a colleague|a user|a customer|a contact|a teammate)"
+GENERIC_KEYS: Final = frozenset(
+    [
+        "items",
+        "data",
+        "results",
+        "value",
+        "values",
+        "entries",
+        "list",
+        "records",
+        "content",
+        "response",
+        "result",
+        "objects",
+        "elements",
+        "rows",
+        "hits",
+        "collection",
+        "page",
+        "nodes",
+        "edges",
+        "resources",
+        "documents",
+    ]
+)
+AFTER_NOUN: Final = (
+    r"(?=$|[.,;:)]|\s+(?:a|an|the|my|your|his|her|its|their|of|in|on|at|to|from|for|by|with|and|or|that|which|who|whose"
+    r"|where|when|is|are|was|were|has|have|up|down|out|off|over|away|back|again|next|now|today|directly|into|onto"
+    r"|under|as|it|before|after|between|through|without|via|using|\w+ed|\w+ing|someone|something|\d)\b)"
+)
+CODE: Final = re.compile(r"(?=\S*\d)[\w.#/-]{2,24}")
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """What the user says of one or several steps.
+
+    ``facts`` are told with it, those in ``woven`` within ``text`` already. ``own``: it says what the
+    user gets, and cannot follow "could you". ``alongside``: it goes with the clause before it.
+    """
+
+    text: str
+    facts: tuple[Fact, ...]
+    woven: tuple[str, ...]
+    verb: str
+    own: bool
+    alongside: bool
+
+
+def make_clauses(
+    steps: Sequence[Planned], facts: dict[str, Fact], rng: random.Random
+) -> tuple[list[Clause], dict[str, str]]:
+    """One clause per step, or per group of steps with the same tool side by side; and purposes by step id.
+
+    A purpose is what the assistant will say that it did, so it comes from a phrase for something that can
+    be done for others; empty where the tool has none.
+    """
+    by_id = {step.id: step for step in steps}
+    clauses: list[Clause] = []
+    purposes: dict[str, str] = {}
+    for step in steps:
+        if step.id in purposes:
+            continue
+        group = [other for other in steps if other.wave == step.wave and other.tool.name == step.tool.name]
+        alongside = any(by_id[name].wave == step.wave for name in purposes)
+        told_here = tuple(
+            facts[name] for other in group for name in other.told if name in facts and not facts[name].asked
+        )
+        forms = [
+            (phrase, *refer(phrase, group, by_id, facts))
+            for phrase in map(with_article, step.meaning.phrases[:4])
+        ]
+        fitting = [form for form in forms if form[2]] or forms
+        phrase, text, _ = fitting[rng.randrange(len(fitting))]
+        doable = [form for form in fitting if not is_own(form[0])] or [
+            form for form in forms if not is_own(form[0])
+        ]
+        purpose = next((form[1] for form in doable if form[0] == phrase), doable[0][1] if doable else "")
+        purposes.update({other.id: purpose for other in group})
+        text, woven = weave(text, told_here, rng)
+        clauses.append(Clause(text, told_here, woven, step.meaning.verb, is_own(phrase), alongside))
+    return clauses, purposes
+
+
+def with_article(phrase: str) -> str:
+    """The phrase with "an" before vowels."""
+    return re.sub(r"\b(a) (?=[aeiou])(?!uni|use|usa|eu|one\b|once|ur|uti|ui)", "an ", phrase)
+
+
+def is_own(phrase: str) -> bool:
+    """Whether the phrase says what the user does or gets."""
+    return phrase.partition(" ")[0].lower() in USER_VERBS
+
+
+def refer(
+    phrase: str, group: Sequence[Planned], by_id: dict[str, Planned], facts: dict[str, Fact]
+) -> tuple[str, bool]:
+    """The phrase about what is at hand, and whether it could be put without an awkward addition."""
+    step = group[0]
+    dependent = [
+        (name, part)
+        for name, source in step.sources.items()
+        for part in (source.items if isinstance(source, ListOf) else (source,))
+        if isinstance(part, FromStep)
+    ]
+    if dependent:
+        parameter, source = dependent[0]
+        noun, reference = pointed_at(parameter, source, group, by_id)
+        replaced = substitute(phrase, noun, reference) or substitute(
+            phrase, last_word(step.meaning.entity), reference, own=same(noun, step.meaning.entity)
+        )
+        if replaced:
+            return replaced, True
+        return f"{phrase} for {reference}", False
+    if len(group) > 1:
+        replaced = several(phrase, group, list(labels_of(step, facts)))
+        if replaced:
+            return replaced, True
+        return f"{phrase}, {'twice' if len(group) == 2 else f'{NUMBERS[len(group)]} times'}", False
+    for source_ in step.sources.values():
+        if isinstance(source_, FromFact) and source_.fact in facts and source_.fact not in step.told:
+            noun = noun_of(facts[source_.fact].label)
+            replaced = substitute(phrase, noun, f"that {noun}")
+            if replaced:
+                return replaced, True
+    return phrase, True
+
+
+def pointed_at(
+    parameter: str, source: FromStep, group: Sequence[Planned], by_id: dict[str, Planned]
+) -> tuple[str, str]:
+    """What an argument from a result is, as a noun, and how the user points at it.
+
+    "track", "the first track"; "requester", "the requester of the second ticket".
+    """
+    step, origin = group[0], by_id[source.step]
+    twins = [
+        one.id for one in by_id.values() if one.wave == origin.wave and one.tool.name == origin.tool.name
+    ]
+    label = step.meaning.labels.get(parameter) or name_words(parameter)
+    holder = holder_noun(source.path, origin)
+    key = next((part for part in reversed(source.path) if isinstance(part, str)), "")
+    noun = noun_of(label) or noun_of(name_words(key)) or holder
+    holder_reference = ordinal(group, origin, holder, twins)
+    if same(noun, holder):
+        return noun, ordinal(group, origin, noun, twins)
+    if origin.meaning.verb in ("list", "search") and not any(item.step == origin.id for item in step.items):
+        return noun, f"the {noun} you find there"
+    return noun, f"the {noun} of {holder_reference}"
+
+
+def holder_noun(path: Sequence[str | int], origin: Planned) -> str:
+    """The noun for the record that holds the value: the singular of the list's key, else the entity."""
+    for index in range(len(path) - 1, 0, -1):
+        key = path[index - 1]
+        if isinstance(path[index], int) and isinstance(key, str):
+            words = name_words(key).split()
+            if words and words[-1].lower() not in GENERIC_KEYS and len(words) <= 2:
+                return " ".join([*words[:-1], singular(words[-1])])
+            break
+    return origin.meaning.entity or "result"
+
+
+def ordinal(group: Sequence[Planned], origin: Planned, noun: str, twins: Sequence[str]) -> str:
+    """How the user points at a record of a result: "the first order", "that order", "the first two orders"."""
+    items = [next((item for item in step.items if item.step == origin.id), None) for step in group]
+    indices = [item.index for item in items if item is not None and item.length > 1]
+    if len(group) > 1 and len(indices) == len(group):
+        unique = sorted(set(indices))
+        if len(unique) > 1 and unique == list(range(len(unique))):
+            return f"the first {NUMBERS.get(len(unique), len(unique))} {plural_noun(noun)}"
+        return f"the {listed([ORDINALS[min(index, 3)] for index in unique])} {noun}"
+    if indices:
+        return f"the {ORDINALS[min(indices[0], 3)]} {noun}"
+    new = "new " if origin.meaning.verb == "create" else ""
+    if len(twins) > 1:
+        return f"the {ORDINALS[min(twins.index(origin.id), 3)]} {new}{noun}"
+    return f"the {new}{noun}" if new else f"that {noun}"
+
+
+def noun_of(label: str) -> str:
+    """What a label identifies: "order number" is an order's; empty for a bare "number" or "id"."""
+    words = label.split()
+    while words and words[-1].lower() in IDENTIFIERS:
+        words.pop()
+    return " ".join(words)
+
+
+def last_word(entity: str) -> str:
+    """The head of a noun phrase."""
+    return entity.rsplit(maxsplit=1)[-1] if entity.split() else ""
+
+
+def same(noun: str, entity: str) -> bool:
+    """Whether two noun phrases have the same head."""
+    return bool(noun) and last_word(noun).lower() == last_word(entity).lower()
+
+
+def substitute(phrase: str, noun: str, reference: str, *, own: bool = True) -> str:
+    """The phrase with its "a(n) … noun" replaced by the reference; empty where it has none."""
+    if not noun or not own:
+        return ""
+    head = re.escape(last_word(noun))
+    # What follows must not make the noun a part of another one ("the card PDFs").
+    tail = (
+        rf"(?!['’])(?:{AFTER_NOUN})"
+        if " of " in reference or "," in reference
+        else rf"(?:{AFTER_NOUN}|(?=['’]))"
+    )
+    lead = rf"(?:[\w-]+\s+){{0,2}}?{head}" if noun == last_word(noun) else rf"(?:{re.escape(noun)}|{head})"
+    replaced, count = re.subn(
+        rf"\b(?:a|an|the|one|another|my)\s+{lead}\b",
+        lambda _: reference,
+        phrase,
+        count=1,
+        flags=re.IGNORECASE,
+    )
+    if count:
+        return replaced
+    if last_word(noun).lower() in PEOPLE:
+        replaced, count = re.subn(
+            rf"\b{ANYONE}\b{tail}", lambda _: reference, phrase, count=1, flags=re.IGNORECASE
+        )
+        if count:
+            return replaced
+    return ""
+
+
+def several(phrase: str, group: Sequence[Planned], labels: Sequence[str]) -> str:
+    """The phrase about several things of a kind ("look at two orders"); empty where it speaks of none.
+
+    ``labels`` are those of what the user tells.
+    """
+    many = NUMBERS.get(len(group), str(len(group)))
+    nouns = [*(noun_of(label) for label in labels), last_word(group[0].meaning.entity)]
+    for noun in nouns:
+        replaced = substitute(phrase, noun, f"{many} {plural_noun(noun)}") if noun else ""
+        if replaced and "s's" not in replaced:
+            return replaced
+    return ""
+
+
+def labels_of(step: Planned, facts: dict[str, Fact]) -> Iterator[str]:
+    """Labels of the facts first used in a step, without the ordinal that tells them apart."""
+    for name in step.told:
+        if name in facts:
+            yield re.sub(rf"^({'|'.join(ORDINALS)}) ", "", facts[name].label)
+
+
+def weave(text: str, facts: Sequence[Fact], rng: random.Random) -> tuple[str, tuple[str, ...]]:
+    """The clause with a code told within it ("cancel order ORD-1042"), where it can be and chance will.
+
+    Returns the clause and the names of the facts that stand in it.
+    """
+    if rng.random() < 0.5:
+        return text, ()
+    for fact in facts:
+        noun = noun_of(fact.label)
+        if not noun or not isinstance(fact.value, str) or not CODE.fullmatch(spell(fact.value)):
+            continue
+        pattern = rf"\b(?:a|an)\s+{re.escape(noun)}\b(?!['’-]|\s+(?:{'|'.join(IDENTIFIERS)}))"
+        replaced, count = re.subn(
+            pattern,
+            lambda _, noun=noun, fact=fact: f"{noun} {spell(fact.value)}",
+            text,
+            count=1,
+            flags=re.IGNORECASE,
+        )
+        if count:
+            return replaced, (fact.name,)
+    return text, ()
+
+
+def choose(rng: random.Random, templates: Sequence[str], avoid: set[str]) -> str:
+    """A template that was not used yet, where there is one."""
+    fresh = [template for template in templates if template not in avoid] or list(templates)
+    template = pick(rng, fresh)
+    avoid.add(template)
+    return template

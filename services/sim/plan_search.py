@@ -1,0 +1,438 @@
+"""Planning by forward simulation: every step of a plan is tried on the world before it is taken.
+
+Tools are chosen along the cluster's dependency edges, so that later steps work on what earlier ones
+returned. A handful of seeded attempts are made and scored; the best one is kept.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from schemas.blueprint import Fact
+from schemas.catalog import Cluster, Edge, ToolSpec
+from schemas.diversity import depth_bucket
+from schemas.evolution import Shape, Target
+from services.sim.json_schema import plain, property_schema, resolve
+from services.sim.plan_arguments import Filler, Filling, Planned, Unfillable, name_words, required_of, snake
+from services.sim.plan_clauses import several
+from services.worlds.credentials import is_credential
+from services.worlds.world import Meaning, World
+
+Json = dict[str, Any]
+
+SIGNING_IN: Final = re.compile(
+    r"(^|_)(oauth\d?|access_tokens?|refresh_tokens?|token|login|logout|sign_?in|signin|sign_?out|credentials?|secrets?"
+    r"|api_?keys?|passwords?|authenticate|authorize|authorization|ping|health|healthcheck)($|_)"
+)
+"""Tools that are about access or plumbing: nobody asks an assistant for these."""
+ATTEMPTS: Final = 8
+GOOD_ENOUGH: Final = 8.0
+CANDIDATES: Final = 8
+REFILLS: Final = 3
+MAX_REQUIRED: Final = 5
+MAX_LEVELS: Final = 5
+FIRST: Final = {
+    "list": 3.0,
+    "search": 4.0,
+    "get": 2.0,
+    "create": 1.5,
+    "act": 0.5,
+    "update": 0.3,
+    "delete": 0.05,
+}
+MIDDLE: Final = {
+    "list": 1.5,
+    "search": 1.0,
+    "get": 3.0,
+    "create": 2.0,
+    "act": 1.0,
+    "update": 1.2,
+    "delete": 0.1,
+}
+LAST: Final = {
+    "list": 1.0,
+    "search": 0.6,
+    "get": 1.5,
+    "create": 3.0,
+    "act": 2.5,
+    "update": 3.5,
+    "delete": 2.0,
+}
+ALONE: Final = {
+    "list": 0.6,
+    "search": 2.0,
+    "get": 2.0,
+    "create": 2.5,
+    "act": 2.0,
+    "update": 2.5,
+    "delete": 1.0,
+}
+
+
+@dataclass
+class Sketch:
+    """A plan being made: its steps so far, the facts that the user holds, and the world after them."""
+
+    state: Json
+    steps: list[Planned] = field(default_factory=list)
+    facts: dict[str, Fact] = field(default_factory=dict)
+
+    @property
+    def used(self) -> set[str]:
+        """Names of the tools that the steps call."""
+        return {step.tool.name for step in self.steps}
+
+
+@dataclass(frozen=True)
+class Trail:
+    """What the search knows of the cluster: its usable tools, what they mean, how far they lead."""
+
+    tools: tuple[ToolSpec, ...]
+    edges: tuple[Edge, ...]
+    meanings: dict[str, Meaning]
+    reach: dict[str, int]
+    """Length in tools of the longest path of edges that starts at a tool."""
+
+
+def search(target: Target, cluster: Cluster, world: World, state: Json, rng: random.Random) -> Sketch | None:
+    """The best plan of several attempts that has the target's shape; ``None`` where all of them failed."""
+    trail = survey(cluster, world)
+    if not trail.tools:
+        return None
+    best: Sketch | None = None
+    best_score = float("-inf")
+    for attempt in range(ATTEMPTS):
+        depth = shallower(target.depth) if attempt >= ATTEMPTS // 2 else target.depth
+        sizes = wave_sizes(target.shape, depth, rng)
+        sketch = attempt_plan(sizes, target, trail, world, state, random.Random(f"{rng.random()}/{attempt}"))
+        if sketch is None:
+            continue
+        if target.shape in ("chain", "dag") and not any(step.needs for step in sketch.steps):
+            # A dag without a flow of data is a parallel; a chain without one is an order for its own sake.
+            continue
+        value = score(sketch, target)
+        if value > best_score:
+            best, best_score = sketch, value
+        if best_score >= GOOD_ENOUGH:
+            break
+    return best
+
+
+def survey(cluster: Cluster, world: World) -> Trail:
+    """The cluster's usable tools: no secrets among the required parameters, and few of those.
+
+    Where all tools have many parameters, the ones with the fewest are taken.
+    """
+    burdens = {
+        tool.name: float("inf") if SIGNING_IN.search(snake(tool.name)) else burden(tool)
+        for tool in cluster.tools
+    }
+    usable = [tool for tool in cluster.tools if burdens[tool.name] < float("inf")]
+    light = [tool for tool in usable if burdens[tool.name] <= MAX_REQUIRED]
+    chosen = light if len(light) >= min(2, len(usable)) else usable
+    names = {f"{tool.server}/{tool.name}" for tool in chosen}
+    edges = tuple(
+        edge
+        for edge in cluster.edges
+        if edge.source in names and edge.target in names and edge.source != edge.target
+    )
+    after: dict[str, list[str]] = {}
+    for edge in edges:
+        after.setdefault(edge.source, []).append(edge.target)
+    reach = dict.fromkeys(sorted(names), 1)
+    for _ in range(MAX_LEVELS - 1):
+        reach = {name: max([1, *(1 + reach[other] for other in after.get(name, ()))]) for name in reach}
+    meanings = {tool.name: world.meaning(tool.name) for tool in chosen}
+    return Trail(tuple(chosen), edges, meanings, reach)
+
+
+def burden(tool: ToolSpec) -> float:
+    """How many required values a call needs, objects counted by their fields; infinite for secrets."""
+    root = resolve(tool.input_schema)
+
+    def count(schema: Json, depth: int) -> float:
+        total = 0.0
+        for name in required_of(schema):
+            if is_credential(name):
+                return float("inf")
+            part = property_schema(schema, name, root)
+            kind = part.get("type")
+            if kind == "object":
+                total += 1 + (count(part, depth + 1) if depth < 3 else float("inf"))
+            elif part.get("format") in ("binary", "byte", "base64"):
+                return float("inf")
+            elif kind == "array" and property_schema(part, 0, root).get("type") == "object":
+                total += 2 + (count(property_schema(part, 0, root), depth + 1) if depth < 3 else float("inf"))
+            else:
+                total += 1.5 if kind == "boolean" and "default" not in part else 1
+        return total
+
+    return count(root, 0)
+
+
+def shallower(depth: int) -> int:
+    """One call less, where that is still in the same bucket of depths."""
+    return depth - 1 if depth > 2 and depth_bucket(depth - 1) == depth_bucket(depth) else depth
+
+
+def wave_sizes(shape: Shape, depth: int, rng: random.Random) -> list[int]:
+    """Sizes of the waves for a shape and depth, in calls."""
+    match shape:
+        case "single":
+            return [1]
+        case "chain":
+            return [1] * max(2, depth)
+        case "parallel":
+            return [max(2, depth)]
+        case "dag":
+            depth = max(3, depth)
+            cuts = [
+                sizes
+                for sizes in compositions(depth)
+                if len(sizes) >= 2 and max(sizes) >= 2 and max(sizes) <= 3 and (sizes[0] == 1 or depth == 3)
+            ]
+            return list(rng.choice(cuts))
+
+
+def compositions(total: int) -> list[tuple[int, ...]]:
+    """All ways to write ``total`` as an ordered sum, in order."""
+    if total == 0:
+        return [()]
+    return [(first, *rest) for first in range(1, total + 1) for rest in compositions(total - first)]
+
+
+def attempt_plan(
+    sizes: Sequence[int], target: Target, trail: Trail, world: World, state: Json, rng: random.Random
+) -> Sketch | None:
+    """One seeded attempt at a plan with waves of these sizes."""
+    sketch = Sketch(state=state)
+    for wave, size in enumerate(sizes):
+        before = list(sketch.steps)
+        again = ""
+        for slot in range(size):
+            step = next_step(sketch, before, wave, slot, again, sizes, target, trail, world, rng)
+            if step is None:
+                return None
+            chance = 0.65 if target.shape == "dag" and wave else 0.35
+            if size > 1 and rng.random() < chance and repeatable(step):
+                again = step.tool.name
+    return sketch
+
+
+def repeatable(step: Planned) -> bool:
+    """Whether the user can speak of two such steps at once: of two results, or of "two orders"."""
+    if step.needs:
+        return True
+    return any(several(phrase, [step, step], labels_of_step(step)) for phrase in step.meaning.phrases)
+
+
+def labels_of_step(step: Planned) -> list[str]:
+    """Labels of the parameters that the user tells in a step."""
+    return [step.meaning.labels.get(name) or name_words(name) for name in step.sources]
+
+
+def next_step(
+    sketch: Sketch,
+    before: Sequence[Planned],
+    wave: int,
+    slot: int,
+    again: str,
+    sizes: Sequence[int],
+    target: Target,
+    trail: Trail,
+    world: World,
+    rng: random.Random,
+) -> Planned | None:
+    """The next step, called and taken into the sketch; ``None`` where no tool would do.
+
+    ``again``: a tool of this wave to call once more, for another record.
+    """
+    remaining = len(sizes) - wave
+    earlier = sorted(before, key=lambda step: (-step.wave, rng.random()))
+    ranked = ranking(sketch, earlier, again, remaining, len(sizes), target, trail, rng)
+    fallback: tuple[ToolSpec, Filling, Json, Any] | None = None
+    for tool in ranked[:CANDIDATES]:
+        for _ in range(REFILLS):
+            found = try_tool(tool, sketch, earlier, target, trail, world, rng)
+            if found is None:
+                continue
+            filling, state, observation = found
+            if wave and not filling.needs:
+                fallback = fallback or (tool, filling, state, observation)
+                break
+            if remaining > 1 and not leads_on(tool, observation, trail):
+                fallback = fallback or (tool, filling, state, observation)
+                break
+            return take(sketch, tool, filling, state, observation, before, wave, slot, trail)
+    if fallback is None:
+        return None
+    tool, filling, state, observation = fallback
+    return take(sketch, tool, filling, state, observation, before, wave, slot, trail)
+
+
+def ranking(
+    sketch: Sketch,
+    earlier: Sequence[Planned],
+    again: str,
+    remaining: int,
+    waves: int,
+    target: Target,
+    trail: Trail,
+    rng: random.Random,
+) -> list[ToolSpec]:
+    """The tools in a seeded order, the likelier the better they fit here."""
+    ready: dict[str, float] = {}
+    for rank, step in enumerate(earlier):
+        for edge in trail.edges:
+            if edge.source == f"{step.tool.server}/{step.tool.name}":
+                ready[edge.target] = max(
+                    ready.get(edge.target, 0.0), edge.confidence * (1.0 if rank == 0 else 0.6)
+                )
+    weighted = []
+    first = not earlier
+    alone = waves == 1
+    table = ALONE if alone else FIRST if first else LAST if remaining == 1 else MIDDLE
+    for tool in trail.tools:
+        name = f"{tool.server}/{tool.name}"
+        meaning = trail.meanings[tool.name]
+        weight = table[meaning.verb]
+        if tool.name == again:
+            weight *= 40.0
+        elif tool.name in sketch.used:
+            weight *= 0.02
+        if not first:
+            weight *= 1.0 + 30.0 * ready.get(name, 0.0)
+        if remaining > 1:
+            weight *= 8.0 if trail.reach[name] >= remaining else 1.0 if trail.reach[name] > 1 else 0.1
+        no_arguments = not required_of(resolve(tool.input_schema))
+        if no_arguments and (alone or not first):
+            weight *= 0.3
+        if target.shape == "parallel" and no_arguments:
+            weight *= 0.4
+        if any(
+            step.meaning.verb == "create" and step.meaning.entity == meaning.entity for step in earlier
+        ) and (meaning.verb in ("get", "list", "search", "delete")):
+            weight *= 0.25
+        weighted.append((rng.random() ** (1.0 / max(weight, 1e-6)), tool.name, tool))
+    return [tool for _, _, tool in sorted(weighted, key=lambda entry: (-entry[0], entry[1]))]
+
+
+def try_tool(
+    tool: ToolSpec,
+    sketch: Sketch,
+    earlier: Sequence[Planned],
+    target: Target,
+    trail: Trail,
+    world: World,
+    rng: random.Random,
+) -> tuple[Filling, Json, Any] | None:
+    """Arguments for the tool, the state after the call and its observation; ``None`` if it cannot be."""
+    meaning = trail.meanings[tool.name]
+    same = [step for step in sketch.steps if step.tool.name == tool.name]
+    filler = Filler(
+        world, sketch.state, tool, meaning.labels, sketch.facts, rng, bool(same), meaning.verb == "create"
+    )
+    bare = not required_of(resolve(tool.input_schema))
+    chance = 0.85 if bare else 0.3 if meaning.verb in ("list", "search", "create", "update") else 0.1
+    optional = (1 if rng.random() < 0.7 else 2) if rng.random() < chance else 0
+    if meaning.verb == "update" and len(required_of(resolve(tool.input_schema))) < 2:
+        optional = max(optional, 1)
+    readable = () if target.shape == "parallel" else earlier
+    try:
+        filling = filler.fill(readable, trail.edges, optional)
+    except Unfillable:
+        return None
+    if any(step.values == filling.values or same_thing(step, filling) for step in same):
+        return None
+    filling.renamed = filler.renamed
+    state, observation = world.call(sketch.state, tool.name, filling.values)
+    if observation.error:
+        return None
+    return filling, state, observation.content
+
+
+def same_thing(step: Planned, filling: Filling) -> bool:
+    """Whether two calls of one tool work on the same element of an earlier result."""
+    read = {plain(source.model_dump()) for source in step.sources.values() if source.kind in ("step", "list")}
+    return bool(read) and any(plain(source.model_dump()) in read for source in filling.sources.values())
+
+
+def leads_on(tool: ToolSpec, observation: Any, trail: Trail) -> bool:
+    """Whether something of the observation can be an argument of another tool."""
+    name = f"{tool.server}/{tool.name}"
+    return any(edge.source == name and holds(observation, edge.path) for edge in trail.edges)
+
+
+def holds(value: Any, path: Sequence[str]) -> bool:
+    """Whether there is anything at a path with ``*`` in it."""
+    for index, part in enumerate(path):
+        if isinstance(value, list):
+            rest = path[index + 1 :] if part == "*" else path[index:]
+            return any(holds(item, rest) for item in value[:8])
+        if part == "*":
+            continue
+        if not isinstance(value, dict) or part not in value:
+            return False
+        value = value[part]
+    return value is not None and value != "" and value != []
+
+
+def take(
+    sketch: Sketch,
+    tool: ToolSpec,
+    filling: Filling,
+    state: Json,
+    observation: Any,
+    before: Sequence[Planned],
+    wave: int,
+    slot: int,
+    trail: Trail,
+) -> Planned:
+    """Adds the step to the sketch. What it waits for beside its data: all of the wave before it."""
+    needs = tuple(dict.fromkeys(filling.needs))
+    previous = [step for step in before if step.wave == wave - 1]
+    reaches = any(step.id in needs for step in previous)
+    single_file = len(previous) > 1 and slot == 0
+    after = tuple(step.id for step in previous if step.id not in needs) if not reaches or single_file else ()
+    step = Planned(
+        id=f"s{len(sketch.steps) + 1}",
+        tool=tool,
+        meaning=trail.meanings[tool.name],
+        sources=filling.sources,
+        values=filling.values,
+        observation=observation,
+        wave=wave,
+        needs=needs,
+        items=tuple(filling.items),
+        after=after,
+        told=tuple(filling.facts),
+    )
+    sketch.steps.append(step)
+    sketch.facts |= filling.facts
+    for name, label in filling.renamed.items():
+        sketch.facts[name] = sketch.facts[name].model_copy(update={"label": label})
+    sketch.state = state
+    return step
+
+
+def score(sketch: Sketch, target: Target) -> float:
+    """How good a plan is to look at: data flows, something is achieved, and not too much has to be told."""
+    steps = sketch.steps
+    flowing = sum(bool(step.needs) for step in steps)
+    possible = sum(step.wave > 0 for step in steps)
+    value = 6.0 * flowing / possible if possible else 4.0
+    value += 1.5 if any(step.meaning.writes for step in steps if step.wave == steps[-1].wave) else 0.0
+    value -= 1.0 * sum(not step.values for step in steps)
+    value -= 0.7 * max(0, len(sketch.facts) - 4)
+    value -= 1.5 * any(step.meaning.writes and step.meaning.verb == "delete" for step in steps[:-1])
+    names = [(step.tool.name, step.wave) for step in steps]
+    value -= 3.0 * sum(
+        len({wave for tool, wave in names if tool == name}) > 1 for name in sorted(sketch.used)
+    )
+    if not sketch.facts:
+        value -= 3.0 if "clarifies" in target.flags else 0.5
+    return value

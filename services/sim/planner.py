@@ -1,0 +1,125 @@
+"""The scripted planner: a whole plan from a command and a cluster, by forward simulation. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any, Final
+
+from schemas.blueprint import AnswerFact, Fact, Fault, FromFact, PlanBlueprint, Step
+from schemas.catalog import Cluster, ToolSpec
+from services.sim.goal_text import write_goal
+from services.sim.json_schema import resolve
+from services.sim.personas import PERSONAS
+from services.sim.plan_answers import choose_answers
+from services.sim.plan_arguments import Planned, required_of
+from services.sim.plan_search import Sketch, search
+from services.sim.wording import ORDINALS
+from services.worlds.world import World
+
+Json = dict[str, Any]
+
+ROUNDS: Final = 4
+FAULTS: Final = ("timeout", "rate_limited", "unavailable")
+
+
+def draft_from(script: Json) -> Json:
+    """The plan for a planner's script: ``{"command": …, "cluster": …, "tools": […]}``, all as JSON.
+
+    ``tools`` are all tools that the assistant will be offered, in the order of the offer: the cluster's
+    and the distractors.
+
+    Raises:
+        ValueError: when the script is not of that form (pydantic's error, which says where).
+    """
+    command = PlanBlueprint.model_validate(script.get("command"))
+    cluster = Cluster.model_validate(script.get("cluster"))
+    tools = [ToolSpec.model_validate(tool) for tool in script.get("tools", ())]
+    world = World(tools, command.seed)
+    return draft(command, cluster, world, world.initial())
+
+
+def draft(command: PlanBlueprint, cluster: Cluster, world: World, state: Json) -> Json:
+    """A plan as JSON: persona, goal, facts, steps, answer_facts.
+
+    Where the cluster cannot give the target, ``steps`` is empty and ``reason`` says so. ``world`` knows
+    the cluster's tools; ``state`` is its state before the first call.
+    """
+    target = command.target
+    for number in range(ROUNDS):
+        rng = random.Random(f"{command.seed}/plan/{number}")
+        sketch = search(target, cluster, world, state, rng)
+        if sketch is None:
+            continue
+        if "clarifies" in target.flags and not keep_back(sketch, rng):
+            continue
+        persona = PERSONAS[rng.randrange(len(PERSONAS))]
+        answers = choose_answers(sketch.steps, sketch.facts, rng)
+        if not answers and number < ROUNDS - 1:
+            continue
+        written = write_goal(sketch.steps, sketch.facts, answers, persona.style, rng)
+        if written is None:
+            continue
+        goal, purposes = written
+        faulty = rng.randrange(len(sketch.steps)) if "recovers" in target.flags else -1
+        steps = [
+            planned_step(step, purposes[step.id], fault(rng) if index == faulty else None)
+            for index, step in enumerate(sketch.steps)
+        ]
+        return as_json(persona.line, goal, list(sketch.facts.values()), steps, answers)
+    return {
+        "steps": [],
+        "reason": f"the cluster gives no {target.shape} of depth {target.depth} {target.flags}",
+    }
+
+
+def as_json(
+    persona: str, goal: str, facts: Sequence[Fact], steps: Sequence[Step], answers: Sequence[AnswerFact]
+) -> Json:
+    """A plan in the form that a planner model replies with."""
+    return {
+        "persona": persona,
+        "goal": goal,
+        "facts": [fact.model_dump(mode="json") for fact in facts],
+        "steps": [step.model_dump(mode="json", exclude={"wave", "expected"}) for step in steps],
+        "answer_facts": [answer.model_dump(mode="json") for answer in answers],
+    }
+
+
+def keep_back(sketch: Sketch, rng: random.Random) -> bool:
+    """Marks one fact as told only when asked for: one that a required argument takes as it is."""
+    needed = [
+        source.fact
+        for step in sketch.steps
+        for name in required_of(resolve(step.tool.input_schema))
+        if isinstance(source := step.sources.get(name), FromFact)
+    ]
+    candidates = [
+        name
+        for name in dict.fromkeys(needed)
+        if name in sketch.facts and not isinstance(sketch.facts[name].value, bool)
+    ]
+    alone = [name for name in candidates if not sketch.facts[name].label.startswith(ORDINALS)]
+    candidates = alone or candidates
+    if not candidates:
+        return False
+    name = rng.choice(candidates)
+    sketch.facts[name] = sketch.facts[name].model_copy(update={"asked": True})
+    return True
+
+
+def planned_step(step: Planned, purpose: str, injected: Fault | None) -> Step:
+    """The step as a blueprint has it, but for wave and expected observation, which a dry run fills in."""
+    return Step(
+        id=step.id,
+        tool=step.tool.name,
+        arguments=step.sources,
+        after=step.after,
+        fault=injected,
+        purpose=purpose,
+    )
+
+
+def fault(rng: random.Random) -> Fault:
+    """An error that passes after one try, seldom after two."""
+    return Fault(error=rng.choice(FAULTS), times=1 if rng.random() < 0.85 else 2)  # type: ignore[arg-type]

@@ -1,0 +1,156 @@
+"""Which kinds of record a server has: read off the definitions of all its tools together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from schemas.catalog import Json, ToolSpec
+from services.worlds.fitting import kind, resolved
+from services.worlds.meaning import Reading
+from services.worlds.naming import ID_WORDS, parameters, reference, turned
+from services.worlds.shapes import Slot, fields_of, slot
+from services.worlds.words import norm, spoken, tokens
+
+
+@dataclass(slots=True)
+class Collection:
+    """One kind of record.
+
+    ``identifiers`` are the names and schemas under which tools take or show its id, ``primary`` their
+    normalized names; ``handles`` are other fields that identify it. ``owned``: a tool works on it, rather
+    than only naming it. ``single``: there is one per parent. ``addressed``: its records can be told apart.
+    """
+
+    name: str
+    identifiers: list[tuple[str, Json]] = field(default_factory=list)
+    primary: set[str] = field(default_factory=set)
+    handles: dict[str, tuple[str, Json]] = field(default_factory=dict)
+    fields: dict[str, tuple[str, Json]] = field(default_factory=dict)
+    parents: list[str] = field(default_factory=list)
+    owned: bool = False
+    single: bool = False
+    addressed: bool = False
+    lineage: tuple[str, ...] = ()
+
+    @property
+    def noun(self) -> str:
+        """The entity as people call it."""
+        return spoken(self.name.split("_"))
+
+    @property
+    def last(self) -> str:
+        """The entity's last word, by which parameters often call it."""
+        return self.name.rpartition("_")[2]
+
+
+class Entities:
+    """The collections of one server, and where each tool's results hold their records.
+
+    ``needed`` are the normalized names of all parameters: fields of these names are worth showing.
+    """
+
+    def __init__(self, tools: Sequence[ToolSpec], readings: Mapping[str, Reading]) -> None:
+        self.collections: dict[str, Collection] = {}
+        self.slots: dict[str, Slot] = {}
+        self.needed: set[str] = set()
+        for spec in tools:
+            self._learn(spec, readings[spec.name])
+        for own in self.collections.values():
+            _settle(own)
+
+    def _at(self, name: str) -> Collection:
+        return self.collections.setdefault(name, Collection(name))
+
+    def _learn(self, spec: ToolSpec, reading: Reading) -> None:
+        names = parameters(spec)
+        own = self._at(reading.collection)
+        own.owned = True
+        own.single = own.single or reading.single
+        own.addressed = own.addressed or reading.key is not None or reading.verb in {"list", "create"}
+        own.lineage = own.lineage or reading.lineage
+        if reading.key is not None:
+            own.identifiers.append((reading.key, _element(names[reading.key])))
+        lineage = reading.lineage[:-1]
+        for parameter, parent in reading.parents:
+            self._at(parent).identifiers.append((parameter, names[parameter]))
+            if reading.lineage:
+                self._at(parent).lineage = self._at(parent).lineage or lineage
+        chain = [parent for _, parent in reading.parents]
+        for parent in chain:
+            if parent != own.name and parent not in own.parents and not self._descends(parent, own.name):
+                own.parents.append(parent)
+        for outer, inner in pairwise(chain):
+            if outer != inner and outer not in self._at(inner).parents and not self._descends(outer, inner):
+                self._at(inner).parents.append(outer)
+        needed = list(spec.input_schema.get("required") or []) if isinstance(spec.input_schema, dict) else []
+        for parameter, target in reading.references:
+            if target in self.collections or parameter in needed:
+                self._at(target).identifiers.append((parameter, _element(names[parameter])))
+        self.needed.update(norm(name) for name in names)
+        if isinstance(spec.output_schema, dict):
+            place = slot(spec.output_schema, reading)
+            self.slots[spec.name] = place
+            for name, shape in fields_of(place.record, spec.output_schema).items():
+                if reading.verb != "act" and kind(shape) not in {"object", "array"}:
+                    own.fields.setdefault(norm(name), (name, shape))
+
+    def _descends(self, name: str, ancestor: str) -> bool:
+        """Whether ``name`` already belongs, over some steps, to ``ancestor``."""
+        todo, seen = [name], [name]
+        while todo:
+            for parent in self._at(todo.pop()).parents:
+                if parent == ancestor:
+                    return True
+                if parent not in seen:
+                    seen.append(parent)
+                    todo.append(parent)
+        return False
+
+    def target(self, name: str, holder: str = "") -> str | None:
+        """The collection that a field or parameter of this name refers to, if the server has it."""
+        found = reference(name, {})
+        if found is None:
+            return None
+        if found in self.collections:
+            return None if found == holder else found
+        for own in self.collections:
+            if own != holder and (own.endswith(f"_{found}") or found.endswith(f"_{own}")):
+                return own
+        return None
+
+
+def _settle(own: Collection) -> None:
+    """Decide which names hold the id of a record and which are other handles."""
+    shown = own.fields.get("id") or own.fields.get(f"{norm(own.name)}id")
+    if shown is not None:
+        own.identifiers.append(shown)
+    by_id = [(name, shape) for name, shape in own.identifiers if turned(tokens(name))[-1:] and (
+        turned(tokens(name))[-1] in ID_WORDS
+    )]
+    leading = by_id or own.identifiers[:1]
+    own.primary = {*(norm(name) for name, _ in leading), f"{norm(own.name)}id", f"{own.last}id"}
+    if by_id or not own.identifiers:
+        own.primary.add("id")
+    else:
+        own.primary.update(norm(stripped(name, own)) for name, _ in leading)
+    for name, shape in own.identifiers:
+        if norm(name) not in own.primary:
+            own.handles.setdefault(norm(stripped(name, own)), (stripped(name, own), shape))
+    own.identifiers = leading
+
+
+def stripped(parameter: str, own: Collection) -> str:
+    """The parameter's name without the entity's: ``user_name`` of a user is its ``name``."""
+    words = tokens(parameter)
+    entity = tuple(own.name.split("_"))
+    for size in (len(entity), 1):
+        if len(words) > size and words[:size] == entity[-size:]:
+            return "_".join(words[size:])
+    return parameter
+
+
+def _element(schema: Json) -> Json:
+    """The schema of one identifier: the items' where the parameter takes several."""
+    return resolved(schema.get("items", {})) if kind(schema) == "array" else schema
