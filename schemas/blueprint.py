@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from schemas.catalog import Json, ToolSpec
-from schemas.envelope import Message, Value
+from schemas.envelope import Alternative, Message, Value
 from schemas.evolution import Allowance, Role, RoleModel, Target
 
 
@@ -34,14 +34,14 @@ class Usage(Value):
         return self.prompt_tokens + self.completion_tokens
 
 
-class FromFact(Value):
+class FromFact(Alternative):
     """An argument that the user holds: the value of the fact of this name."""
 
     kind: Literal["fact"] = "fact"
     fact: str
 
 
-class FromStep(Value):
+class FromStep(Alternative):
     """An argument that an earlier step's observation holds, at ``path`` (keys and indices)."""
 
     kind: Literal["step"] = "step"
@@ -49,21 +49,21 @@ class FromStep(Value):
     path: tuple[str | int, ...]
 
 
-class Constant(Value):
+class Constant(Alternative):
     """An argument that the tool's own schema fixes: a default, a const or an enum member."""
 
     kind: Literal["constant"] = "constant"
     value: Any
 
 
-class ObjectOf(Value):
+class ObjectOf(Alternative):
     """An object argument, field by field."""
 
     kind: Literal["object"] = "object"
     fields: dict[str, Source]
 
 
-class ListOf(Value):
+class ListOf(Alternative):
     """An array argument, item by item."""
 
     kind: Literal["list"] = "list"

@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import uuid
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 NAMESPACE: Final = uuid.UUID("6f1c3f5e-0d5b-5c1c-9a57-7d5c1a7e0001")
 UNSEQUENCED: Final = 0
@@ -41,6 +41,19 @@ class Value(BaseModel):
     """A part of a message: frozen, closed, without a type of its own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Alternative(Value):
+    """One of several forms that a value may take, told apart by ``kind``.
+
+    ``kind`` has a default in every form, and yet it is always written: a reader needs it to choose.
+    """
+
+    kind: str
+
+    @model_serializer(mode="wrap")
+    def _with_kind(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"kind": self.kind, **write(self)}
 
 
 @dataclass(frozen=True, slots=True)

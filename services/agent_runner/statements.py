@@ -23,7 +23,7 @@ PLAN_PHRASES: Final = (
 CONNECTOR: Final = r"\s*(?:is|are|was|were|=|:|should be|will be)\s*[:=]?\s*"
 QUOTED: Final = re.compile("[\"“'‘`]([^\"”'’`\n]+)[\"”'’`]")
 TOKEN: Final = re.compile(r"[^\s,;!?()\"“”‘’`]+")
-CLAUSE: Final = re.compile(r"[^.,;!?\n\"“”]+?(?=[.,;!?\n\"“”]|\s(?:and|but|for|so|with)\s|$)")
+CLAUSE: Final = re.compile(r"[^,;!?\n\"“”]+?(?=[,;!?\n\"“”]|\.(?:\s|$)|\s(?:and|but|for|so|with)\s|$)")
 LONGEST: Final = 80
 
 
@@ -83,13 +83,21 @@ def _label(label: str) -> str:
 
 
 def _after(pattern: str, text: str, value: Any) -> Iterator[str]:
-    """What stands in the text just after the pattern, cut to the kind of thing that ``value`` is."""
+    """What stands in the text just after the pattern, cut to the kind of thing that ``value`` is.
+
+    Of several words, also what has the very form of the value ("21 Elm Street" for "18 Elm Street").
+    """
+    spelled = _spelled(value)
+    phrase = _kind(spelled) == "text" or " " in spelled
     for match in re.finditer(pattern, text):
         rest = text[match.end() :]
-        if rest.startswith(_spelled(value)):
+        if rest.startswith(spelled):
             continue
+        window = rest.lstrip("\"“'‘`")[: len(spelled)]
+        if phrase and _form(window) == _form(spelled):
+            yield window
         quoted = QUOTED.match(rest)
-        part = quoted or (CLAUSE if _kind(_spelled(value)) == "text" else TOKEN).match(rest)
+        part = quoted or (CLAUSE if phrase else TOKEN).match(rest)
         found = part.group(part.lastindex or 0).strip(" .:'") if part else ""
         if found:
             yield found

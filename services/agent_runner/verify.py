@@ -102,10 +102,10 @@ def _steps(
     if not final_answer(messages):
         yield finding("early_stop", "assistant", "the run ends without a final answer")
     elif opened and all(order.index(step) > last_made for step in opened):
-        whose = _withheld(blueprint, steps[opened[0]], messages)
+        whose = _withheld(blueprint, [steps[step] for step in opened], messages)
         yield finding("early_stop", whose, f"ended while {', '.join(opened)} were still to do")
     for step in opened:
-        whose = _withheld(blueprint, steps[step], messages)
+        whose = _withheld(blueprint, [steps[step]], messages)
         yield finding("missing_call", whose, f"step {step} ({steps[step].tool}) was never made")
     for step, position in alignment.made.items():
         for need in needs(steps[step]):
@@ -117,9 +117,9 @@ def _steps(
                 yield finding("swapped_order", "assistant", detail)
 
 
-def _withheld(blueprint: Blueprint, step: Step, messages: Sequence[dict[str, Any]]) -> Attribution:
-    """Whose fault an open step is: the user's where a fact that it needs was asked for and never told."""
-    held = (part for source in step.arguments.values() for part in parts(source))
+def _withheld(blueprint: Blueprint, open_: Sequence[Step], messages: Sequence[dict[str, Any]]) -> Attribution:
+    """Whose fault open steps are: the user's where a fact that they need was asked for and never told."""
+    held = (part for step in open_ for source in step.arguments.values() for part in parts(source))
     wanted = {part.fact for part in held if isinstance(part, FromFact)}
     said = [spoken(message) for message in messages if message.get("role") == "user"]
     questions = " ".join(spoken(m) for m in messages if m.get("role") == "assistant" and "?" in spoken(m))

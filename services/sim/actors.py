@@ -161,7 +161,7 @@ def unwrapped(content: Any) -> str:
         except ValueError:
             return text
         if isinstance(value, dict) and isinstance(value.get("content"), str):
-            return value["content"]
+            return str(value["content"])
     return text
 
 

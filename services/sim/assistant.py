@@ -37,7 +37,8 @@ MAX_QUESTIONS = 2
 """Times the same thing is asked for."""
 
 LEAD_IN = (
-    "Let me look into that.", "I'll take care of that now.", "Sure, one moment.", "Let me check that for you.",
+    "Let me look into that.", "I'll take care of that now.", "Sure, one moment.",
+    "Let me check that for you.",
     "On it.", "I'll start with that right away.", "Happy to help. Let me get that.", "Let me pull that up.",
 )  # fmt: skip
 GO_ON = (
@@ -52,7 +53,8 @@ RETRY = (
 QUESTION = (
     "Could you tell me {labels}?", "Before I can do that, what {be} {labels}?",
     "I just need one more thing from you: what {be} {labels}?", "What {be} {labels}?",
-    "Happy to help. Could you please give me {labels}?", "To go on, I need to know {labels}. Could you share {it}?",
+    "Happy to help. Could you please give me {labels}?", "To go on,
+    I need to know {labels}. Could you share {it}?",
     "Can you let me know {labels}?",
 )  # fmt: skip
 ASK_AGAIN = ("I'm sorry, I still need {labels} to go on. Do you have {it}?",)
@@ -97,7 +99,7 @@ def reply(messages: Sequence[Json], tools: Sequence[Json], script: AssistantScri
     if missing:
         return ChatReply(content=question(missing, messages, rng))
     schemas = {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools}
-    calls = []
+    calls: list[ChatCall] = []
     for step in due:
         root = schemas.get(step.tool, {})
         try:

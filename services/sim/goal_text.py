@@ -12,8 +12,8 @@ from typing import Final
 
 from schemas.blueprint import AnswerFact, Fact
 from services.sim.personas import ALONGSIDE, ASKING, CONNECTORS, GREETINGS, OPENINGS, OWN, Style
-from services.sim.plan_arguments import Planned
 from services.sim.plan_clauses import Clause, choose, make_clauses
+from services.sim.plan_steps import Planned
 from services.sim.script_maker import find_places, find_spans
 from services.sim.wording import article, listed, pick, sentence, shown, told
 
@@ -84,6 +84,8 @@ def compose(
         wanted = listed([article(answer.label) for answer in answers])
         parts.append(pick(rng, ASKING[style]).format(answers=wanted))
     body = " ".join(sentence(part) for part in parts)
+    # A quotation that ends in a full stop ends the sentence, too.
+    body = re.sub(r'([.!?]")\.', r"\1", body)
     if greeting.endswith((",", ":")) and body.split(maxsplit=1)[0] not in FIRST_PERSON:
         body = body[:1].lower() + body[1:]
     return f"{greeting} {body}".strip()
@@ -106,9 +108,9 @@ def place_facts(clause: Clause, rng: random.Random) -> tuple[str, list[str]]:
             and re.search(r"\d", texts[0])
         ):
             return f" ({facts[0].label} {texts[0]})", []
-    if clause.verb == "create" and len(facts) <= 2 and rng.random() < 0.4:
-        if all(isinstance(fact.value, str) for fact in facts):
-            return " with " + listed([f"{article(fact.label)} {shown(fact.value)}" for fact in facts]), []
+    textual = all(isinstance(fact.value, str) for fact in facts)
+    if clause.verb == "create" and textual and len(facts) <= 2 and rng.random() < 0.4:
+        return " with " + listed([f"{article(fact.label)} {shown(fact.value)}" for fact in facts]), []
     if len(facts) >= 3 and rng.random() < 0.5:
         details = ", ".join(f"{fact.label}: {text}" for fact, text in zip(facts, texts, strict=True))
         return "", [pick(rng, DETAILS).format(d=details)]

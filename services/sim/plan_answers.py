@@ -8,22 +8,30 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from schemas.blueprint import AnswerFact, Fact
-from services.sim.plan_arguments import OPAQUE, Planned, clash, is_technical, name_words, scalars, snake
 from services.sim.plan_clauses import holder_noun
+from services.sim.plan_steps import Planned, scalars
 from services.sim.spelling import literal, spell
+from services.sim.vocabulary import OPAQUE, clash, is_technical, is_wordy, name_words, snake
 from services.sim.wording import ORDINALS
 from services.worlds.credentials import is_credential
 
 MAX_CHARACTERS: Final = 60
 MAX_ITEMS: Final = 2
 WORTH: Final = {
-    "status": 5, "state": 4, "total": 6, "amount": 6, "balance": 7, "price": 6, "cost": 6, "fee": 5, "refund": 7,
-    "number": 4, "name": 4, "title": 4, "date": 4, "count": 4, "email": 3, "phone": 3, "city": 3, "address": 3,
-    "subject": 4, "summary": 2, "due": 5, "expires": 4, "start": 3, "end": 3, "time": 3, "rate": 5, "score": 5,
-    "rating": 5, "quantity": 4, "currency": 2, "priority": 4, "owner": 3, "assignee": 4, "author": 3, "country": 2,
-    "version": 3, "size": 3, "duration": 4, "distance": 4, "temperature": 6, "code": 2, "reference": 5, "id": 2,
-    "confirmation": 6, "tracking": 6, "carrier": 4, "delivery": 5, "stock": 5, "discount": 5, "tax": 4, "level": 3,
-    "type": 1, "category": 2, "role": 3, "plan": 3, "language": 2, "reason": 3, "message": 1, "description": 1,
+    "status": 5, "state": 4, "total": 6, "amount": 6, "balance": 7, "price": 6, "cost": 6, "fee": 5,
+    "refund": 7,
+    "number": 4, "name": 4, "title": 4, "date": 4, "count": 4, "email": 3, "phone": 3, "city": 3,
+    "address": 3,
+    "subject": 4, "summary": 2, "due": 5, "expires": 4, "start": 3, "end": 3, "time": 3, "rate": 5,
+    "score": 5,
+    "rating": 5, "quantity": 4, "currency": 2, "priority": 4, "owner": 3, "assignee": 4, "author": 3,
+    "country": 2,
+    "version": 3, "size": 3, "duration": 4, "distance": 4, "temperature": 6, "code": 2, "reference": 5,
+    "id": 2,
+    "confirmation": 6, "tracking": 6, "carrier": 4, "delivery": 5, "stock": 5, "discount": 5, "tax": 4,
+    "level": 3,
+    "type": 1, "category": 2, "role": 3, "plan": 3, "language": 2, "reason": 3, "message": 1,
+    "description": 1,
 }  # fmt: skip
 POINTLESS: Final = re.compile(
     r"(^|_)(url|uri|href|link|links|self|hash|etag|checksum|sha\d*|md5|token|cursor|next|prev\w*|kind|object|_type"
@@ -31,6 +39,12 @@ POINTLESS: Final = re.compile(
     r"|per_page|schema|request_id|trace\w*|success|ok|extensions?|metadata|self_link|uuid|guid|arn|rev\w*|color)($|_)"
 )
 READABLE_NUMBER: Final = re.compile(r"[A-Z]{2,5}-\d+")
+DATES: Final = {
+    "created( at| on)?": "creation date", "updated( at| on)?": "date of the last update",
+    "modified( at| on)?": "date of the last change", "deleted( at| on)?": "deletion date",
+    "expires( at| on)?": "expiry date", "started( at| on)?": "start date", "ended( at| on)?": "end date",
+    "completed( at| on)?": "completion date", "published( at| on)?": "publication date",
+}  # fmt: skip
 GENERIC: Final = frozenset(
     [
         "id",
@@ -99,6 +113,8 @@ def choose_answers(steps: Sequence[Planned], facts: dict[str, Fact], rng: random
                 continue
             nearness = 3.0 if step.wave == last else 1.0 if step.meaning.verb == "get" else 0.3
             label = label_of(step, path, text)
+            if not is_wordy(label):
+                continue
             candidates.append(
                 (
                     worth * nearness * rng.uniform(0.6, 1.4),
@@ -177,6 +193,8 @@ def label_of(step: Planned, path: Sequence[str | int], text: str) -> str:
     words = re.sub(
         r"(?<=\w) (minutes|hours|days|seconds|bytes|percent|usd|eur)$", lambda unit: f" in {unit[1]}", words
     )
+    for ending, noun in () if "date" in words else DATES.items():
+        words = re.sub(rf"\b{ending}$", noun, words)
     words = re.sub(r"(?<=\w) date time$", " date", words)
     if READABLE_NUMBER.fullmatch(text):
         words = re.sub(r"\bID$", "number", words)
@@ -185,13 +203,7 @@ def label_of(step: Planned, path: Sequence[str | int], text: str) -> str:
         holder = name_words(keys[-2])
     generic = all(word.lower() in GENERIC for word in words.split())
     if generic and not indices and holder and holder.lower() not in words.lower():
-        dated = {
-            "created": "creation date",
-            "updated": "date of the last update",
-            "start": "start",
-            "end": "end",
-        }
-        words = f"{holder} {dated.get(words, words)}"
+        words = f"{holder} {words}"
         words = re.sub(r"\b(\w+) \1\b", r"\1", words)
     if indices:
         return f"{words} of the {ORDINALS[min(indices[-1], 3)]} {holder_noun(path, step)}"

@@ -8,166 +8,35 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from schemas.blueprint import Constant, Fact, FromFact, FromStep, ListOf, ObjectOf, Source
+from schemas.blueprint import Constant, Fact, FromFact, ListOf, ObjectOf, Source
 from schemas.catalog import Edge, ToolSpec
-from services.sim.json_schema import MISSING, at, options, plain, property_schema, resolve
+from services.sim.json_schema import options, property_schema, resolve
+from services.sim.plan_reading import Reader
+from services.sim.plan_steps import Filling, Json, Path, Planned, Unfillable, required_of
 from services.sim.spelling import readable, spell
+from services.sim.vocabulary import OPAQUE, clash, is_spoken, is_technical, name_words
 from services.sim.wording import plural
-from services.worlds.naming import is_control
 from services.worlds.words import singular
-from services.worlds.world import Meaning, World
-
-Json = dict[str, Any]
-Path = tuple[str | int, ...]
+from services.worlds.world import World
 
 MAX_FACT_CHARACTERS: Final = 90
 MAX_LEAVES: Final = 6
-MAX_OBSERVED: Final = 200
-MAX_OBSERVED_DEPTH: Final = 5
-MAX_ITEMS: Final = 4
 MAX_DEPTH: Final = 3
 MAX_CHOICES: Final = 12
+UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+COMMON_WORDS: Final = frozenset(
+    ("it", "is", "as", "at", "be", "by", "do", "he", "i", "in", "me", "my", "no", "of", "on", "or", "so",
+    "to", "a", "an",
+     "us", "we", "and", "the", "for", "you", "all", "are", "also", "then", "that", "this", "with", "from",
+     "please")
+)  # fmt: skip
+"""Texts that stand in most requests anyway, so that a value of this kind could not be told from them."""
 LONG_CODE: Final = 24
 """Characters of an opaque code from which on no person would say it by heart."""
-OPAQUE: Final = re.compile(r"(?=.*\d)[0-9a-zA-Z+/=_:.-]+")
-TECHNICAL: Final = re.compile(
-    r"(^|_)(page|cursor|offset|skip|fields?|expand|embed|include\w*|format|alt|pretty\w*|callback|locale|lang"
-    r"|verbose|dry_?run|e?tag|accept\w*|content_type|user_agent|session\w*|trace\w*|timeout\w*|sort\w*"
-    r"|order_?by|api_?version|x|idempotency\w*|request_id|client_request\w*|nonce|upload_?type|quota\w*|wsdl"
-    r"|async|no_cache|debug|raw|xgafv|wait\w*)($|_)|^(order|direction|version|after|before|start|max_results)$"
-)
-SPOKEN: Final = frozenset(
-    [
-        "status",
-        "state",
-        "type",
-        "category",
-        "kind",
-        "date",
-        "day",
-        "month",
-        "year",
-        "name",
-        "title",
-        "description",
-        "query",
-        "search",
-        "keyword",
-        "q",
-        "keywords",
-        "city",
-        "country",
-        "region",
-        "currency",
-        "amount",
-        "quantity",
-        "priority",
-        "email",
-        "tag",
-        "tags",
-        "price",
-        "comment",
-        "note",
-        "notes",
-        "message",
-        "subject",
-        "reason",
-        "color",
-        "colour",
-        "size",
-        "language",
-        "due",
-        "deadline",
-        "location",
-        "address",
-        "phone",
-        "company",
-        "brand",
-        "gender",
-        "age",
-        "rating",
-        "genre",
-        "topic",
-        "term",
-        "text",
-        "label",
-        "birthday",
-        "duration",
-        "distance",
-        "budget",
-        "discount",
-        "department",
-        "role",
-        "summary",
-        "memo",
-        "from",
-        "to",
-        "since",
-        "until",
-        "deliver",
-        "check",
-        "checkin",
-        "checkout",
-        "guests",
-        "adults",
-        "passengers",
-        "seats",
-        "origin",
-        "destination",
-        "departure",
-        "arrival",
-        "interval",
-        "period",
-    ]
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """Which element of which list an argument was read from: ``index`` of ``length`` at ``path``."""
-
-    step: str
-    path: Path
-    index: int
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A step of the plan being made, already called: its observation is a real one."""
-
-    id: str
-    tool: ToolSpec
-    meaning: Meaning
-    sources: dict[str, Source]
-    values: Json
-    observation: Any
-    wave: int
-    needs: tuple[str, ...]
-    items: tuple[Item, ...]
-    after: tuple[str, ...] = ()
-    told: tuple[str, ...] = ()
-    """Names of the facts that were first used here."""
-
-
-@dataclass
-class Filling:
-    """Arguments of one step while they are being filled."""
-
-    sources: dict[str, Source] = field(default_factory=dict)
-    values: Json = field(default_factory=dict)
-    facts: dict[str, Fact] = field(default_factory=dict)
-    needs: list[str] = field(default_factory=list)
-    items: list[Item] = field(default_factory=list)
-    renamed: dict[str, str] = field(default_factory=dict)
-
-
-class Unfillable(ValueError):  # noqa: N818  (said of an argument; caught within the planner)
-    """No value that a person could tell or a tool could give."""
 
 
 @dataclass
@@ -201,7 +70,8 @@ class Filler:
         filling = Filling()
         root = resolve(self.tool.input_schema)
         required = required_of(root)
-        self.read_observations(filling, root, earlier, edges, required)
+        reader = Reader(self.world, self.state, self.tool, self.facts, self.rng, self.fresh)
+        reader.read_observations(filling, root, earlier, edges, required)
         for name in required:
             if name not in filling.sources:
                 schema = property_schema(root, name, root)
@@ -237,160 +107,6 @@ class Filler:
         ]
         self.rng.shuffle(names)
         return names
-
-    def read_observations(
-        self,
-        filling: Filling,
-        root: Json,
-        earlier: Sequence[Planned],
-        edges: Sequence[Edge],
-        required: Sequence[str],
-    ) -> None:
-        """Arguments that the catalog's edges take from an earlier observation; of one list item where it can.
-
-        Required parameters are read wherever an edge allows; an optional one only where nothing required
-        can be.
-        """
-        name = f"{self.tool.server}/{self.tool.name}"
-        indices: dict[tuple[str, Path], int] = {}
-        optional_read = False
-        for step in earlier:
-            source = f"{step.tool.server}/{step.tool.name}"
-            found = [edge for edge in edges if edge.source == source and edge.target == name]
-            found.sort(
-                key=lambda edge: (edge.parameter not in required, -edge.confidence, len(edge.path), edge.path)
-            )
-            for edge in found:
-                parameter = edge.parameter
-                wanted = parameter in required or (not filling.needs and not optional_read)
-                if parameter in filling.sources or not wanted or not property_exists(root, parameter):
-                    continue
-                for path, items in self.concrete(step, edge.path, indices):
-                    read = self.read_value(step, path, property_schema(root, parameter, root), root)
-                    if read is None:
-                        continue
-                    filling.sources[parameter], filling.values[parameter] = read
-                    filling.needs.append(step.id)
-                    filling.items.extend(item for item in items if item not in filling.items)
-                    indices.update({(item.step, item.path): item.index for item in items})
-                    optional_read = optional_read or parameter not in required
-                    break
-        for parameter in required:
-            if parameter not in filling.sources:
-                self.read_known(filling, root, parameter, earlier, edges, indices)
-
-    def read_known(
-        self,
-        filling: Filling,
-        root: Json,
-        parameter: str,
-        earlier: Sequence[Planned],
-        edges: Sequence[Edge],
-        indices: dict[tuple[str, Path], int],
-    ) -> None:
-        """A parameter whose valid values an earlier observation shows, although no edge says where.
-
-        Only of steps that an edge connects with this tool, or that show the value under its own name.
-        """
-        known = {
-            plain(value) for value in self.world.known(self.state, self.tool.name, parameter, filling.values)
-        }
-        if not known:
-            return
-        schema = property_schema(root, parameter, root)
-        target = f"{self.tool.server}/{self.tool.name}"
-        for step in earlier:
-            source = f"{step.tool.server}/{step.tool.name}"
-            joined = any(edge.source == source and edge.target == target for edge in edges)
-            places = [
-                (path, value)
-                for path, value in scalars(step.observation)
-                if plain(value) in known and (joined or path[-1] == parameter)
-            ]
-            kept = [
-                path
-                for path, _ in places
-                if all(
-                    indices.get((step.id, path[:at_]), part) == part
-                    for at_, part in enumerate(path)
-                    if isinstance(part, int)
-                )
-            ]
-            first = [path for path in kept if path[-1] == kept[0][-1]]
-            self.rng.shuffle(first)
-            for path in first:
-                read = self.read_value(step, path, schema, root)
-                if read is None:
-                    continue
-                filling.sources[parameter], filling.values[parameter] = read
-                filling.needs.append(step.id)
-                for place, index in enumerate(path):
-                    if isinstance(index, int):
-                        length = len(at(step.observation, path[:place]))
-                        filling.items.append(Item(step.id, path[:place], index, length))
-                        indices[step.id, path[:place]] = index
-                return
-
-    def concrete(
-        self, step: Planned, path: Sequence[str], indices: dict[tuple[str, Path], int]
-    ) -> Iterable[tuple[Path, list[Item]]]:
-        """Concrete paths for one with ``*`` in it; an index already chosen for the same list is kept."""
-        for _ in range(3 if "*" in path else 1):
-            concrete: list[str | int] = []
-            items: list[Item] = []
-            for part in path:
-                here = at(step.observation, concrete)
-                if isinstance(here, list):
-                    if not here:
-                        return
-                    place = (step.id, tuple(concrete))
-                    index = indices.get(place)
-                    if index is None:
-                        index = (
-                            0
-                            if self.rng.random() < 0.55 and not self.fresh
-                            else self.rng.randrange(min(len(here), 4))
-                        )
-                    if index >= len(here):
-                        return
-                    items.append(Item(step.id, tuple(concrete), index, len(here)))
-                    concrete.append(index)
-                    if part != "*":
-                        concrete.append(part)
-                elif part != "*":
-                    concrete.append(part)
-            yield tuple(concrete), items
-
-    def read_value(self, step: Planned, path: Path, schema: Json, root: Json) -> tuple[Source, Any] | None:
-        """The value at a path as an argument; as a list of one where the parameter takes a list."""
-        value = at(step.observation, path)
-        source = FromStep(step=step.id, path=path)
-        if self.fits(value, schema, root):
-            return source, value
-        if any(option.get("type") == "array" for option in options(schema, root)) and not isinstance(
-            value, list
-        ):
-            if self.fits(value, property_schema(schema, 0, root), root):
-                return ListOf(items=(source,)), [value]
-        return None
-
-    def fits(self, value: Any, schema: Json, root: Json) -> bool:
-        """Whether an observed value can be this argument, and was not said by the user before."""
-        if value is MISSING or value is None or isinstance(value, bool | dict) or value in ("", []):
-            return False
-        kinds = {option.get("type") for option in options(schema, root)}
-        for kind, types in (("string", str), ("integer", int), ("number", int | float), ("array", list)):
-            if kind in kinds and isinstance(value, types):
-                break
-        else:
-            if kinds and None not in kinds:
-                return False
-        if isinstance(value, list):
-            return all(isinstance(item, str | int | float) for item in value)
-        return all(
-            not isinstance(fact.value, list) and plain(fact.value) != plain(value)
-            for fact in self.facts.values()
-        )
 
     def value(self, filling: Filling, path: Path, schema: Json, root: Json) -> tuple[Source, Any]:
         """A source and a value for the argument at ``path``, from the user or from the schema.
@@ -482,14 +198,12 @@ class Filler:
         if not readable(value, schema, root):
             return False
         text = spell(value)
+        if text.lower() in COMMON_WORDS:
+            return False
         if len(text) > MAX_FACT_CHARACTERS or '"' in text or text.startswith(("{", "[", "<")):
             return False
-        if any(
-            len(word) > LONG_CODE and OPAQUE.fullmatch(word) and "@" not in word and "://" not in word
-            for word in text.split()
-        ):
-            if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text):
-                return False
+        if any(too_long(word) for word in text.split()):
+            return False
         said = [*self.facts.values(), *filling.facts.values()]
         return all(not clash(text, spell(fact.value)) for fact in said)
 
@@ -525,64 +239,12 @@ class Filler:
         return FromFact(fact=unique)
 
 
-def scalars(observation: Any) -> Iterable[tuple[Path, Any]]:
-    """Paths and values of an observation's strings and numbers, level by level; a few items of each list."""
-    level: list[tuple[Path, Any]] = [((), observation)]
-    count = 0
-    for _ in range(MAX_OBSERVED_DEPTH):
-        below: list[tuple[Path, Any]] = []
-        for path, value in level:
-            if isinstance(value, dict):
-                below.extend(((*path, key), part) for key, part in value.items())
-            elif isinstance(value, list):
-                below.extend(((*path, index), part) for index, part in enumerate(value[:MAX_ITEMS]))
-            elif isinstance(value, str | int | float) and not isinstance(value, bool) and path:
-                yield path, value
-                count += 1
-                if count >= MAX_OBSERVED:
-                    return
-        level = below
-
-
-def clash(one: str, other: str) -> bool:
-    """Whether two told texts could be mistaken for one another: equal, or one a whole word of the other."""
-    short, long = sorted((one.lower(), other.lower()), key=len)
-    return re.search(rf"(?<![\w]){re.escape(short)}(?![\w])", long) is not None
+def too_long(word: str) -> bool:
+    """Whether a word is a code that no person would copy out; a UUID still passes."""
+    opaque = len(word) > LONG_CODE and OPAQUE.fullmatch(word) and "@" not in word and "://" not in word
+    return bool(opaque) and UUID.fullmatch(word) is None
 
 
 def same_kind(fact: Fact, name: str) -> bool:
     """Whether a fact was told for a parameter of this name (a number is appended to repeated names)."""
     return re.sub(r"_\d+$", "", fact.name) == name
-
-
-def required_of(schema: Json) -> list[str]:
-    """Names of the required properties."""
-    required = schema.get("required")
-    return [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
-
-
-def property_exists(schema: Json, name: str) -> bool:
-    """Whether the object schema has a property of this name."""
-    properties = schema.get("properties")
-    return isinstance(properties, dict) and name in properties
-
-
-def snake(name: str) -> str:
-    """An identifier in snake case."""
-    return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_")
-
-
-def is_technical(name: str) -> bool:
-    """Whether a parameter is a technicality that no user speaks of (paging, formats, headers, secrets)."""
-    return is_control(name) or TECHNICAL.search(snake(name)) is not None or name.startswith(("$", "."))
-
-
-def is_spoken(name: str) -> bool:
-    """Whether a user would think of mentioning an optional parameter of this name."""
-    return any(word in SPOKEN for word in snake(name).split("_"))
-
-
-def name_words(name: str) -> str:
-    """A parameter's name as a user says it: "customerId" → "customer ID"."""
-    words = snake(name).replace("_", " ")
-    return re.sub(r"\b(id|url|ip|sku|vat|iban|uuid)\b", lambda match: match.group(1).upper(), words)

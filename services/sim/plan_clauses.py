@@ -13,116 +13,24 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.blueprint import Fact, FromFact, FromStep, ListOf
-from services.sim.plan_arguments import Planned, name_words
+from services.sim.plan_steps import Planned
 from services.sim.spelling import spell
+from services.sim.vocabulary import (
+    GENERIC_KEYS,
+    IDENTIFIERS,
+    PEOPLE,
+    USER_VERBS,
+    last_word,
+    name_words,
+    noun_of,
+    same,
+)
 from services.sim.wording import ORDINALS, listed, pick
 from services.worlds.words import plural as plural_noun
 from services.worlds.words import singular
 
 NUMBERS: Final = {2: "two", 3: "three", 4: "four", 5: "five"}
-USER_VERBS: Final = frozenset(
-    [
-        "travel",
-        "hear",
-        "have",
-        "be",
-        "know",
-        "learn",
-        "go",
-        "stay",
-        "receive",
-        "fly",
-        "eat",
-        "own",
-        "feel",
-        "become",
-        "work",
-        "watch",
-        "enjoy",
-        "wear",
-        "want",
-        "attend",
-        "live",
-        "sleep",
-        "meet",
-        "visit",
-        "join",
-        "drive",
-        "ride",
-        "sit",
-        "study",
-        "take",
-    ]
-)
-"""Verbs that say what the user will do or get; nobody can be asked to do them in the user's place."""
-IDENTIFIERS: Final = (
-    "number",
-    "id",
-    "code",
-    "key",
-    "name",
-    "identifier",
-    "uuid",
-    "slug",
-    "handle",
-    "address",
-    "email",
-)
-PEOPLE: Final = frozenset(
-    [
-        "member",
-        "customer",
-        "traveler",
-        "person",
-        "contact",
-        "colleague",
-        "user",
-        "patient",
-        "employee",
-        "requester",
-        "attendee",
-        "guest",
-        "client",
-        "recipient",
-        "owner",
-        "student",
-        "subscriber",
-        "participant",
-        "agent",
-        "driver",
-        "author",
-        "assignee",
-        "buyer",
-        "seller",
-        "account",
-    ]
-)
 ANYONE: Final = r"(?:someone|somebody|a person|a colleague|a user|a customer|a contact|a teammate)"
-GENERIC_KEYS: Final = frozenset(
-    [
-        "items",
-        "data",
-        "results",
-        "value",
-        "values",
-        "entries",
-        "list",
-        "records",
-        "content",
-        "response",
-        "result",
-        "objects",
-        "elements",
-        "rows",
-        "hits",
-        "collection",
-        "page",
-        "nodes",
-        "edges",
-        "resources",
-        "documents",
-    ]
-)
 AFTER_NOUN: Final = (
     r"(?=$|[.,;:)]|\s+(?:a|an|the|my|your|his|her|its|their|of|in|on|at|to|from|for|by|with|and|or|that|which|who|whose"
     r"|where|when|is|are|was|were|has|have|up|down|out|off|over|away|back|again|next|now|today|directly|into|onto"
@@ -241,24 +149,33 @@ def pointed_at(
     holder = holder_noun(source.path, origin)
     key = next((part for part in reversed(source.path) if isinstance(part, str)), "")
     noun = noun_of(label) or noun_of(name_words(key)) or holder
+    if same(noun, list_noun(source.path)):
+        holder = noun
     holder_reference = ordinal(group, origin, holder, twins)
     if same(noun, holder):
         return noun, ordinal(group, origin, noun, twins)
-    if origin.meaning.verb in ("list", "search") and not any(item.step == origin.id for item in step.items):
-        return noun, f"the {noun} you find there"
+    if holder in ("result", "record"):
+        return noun, f"the {noun} you get there"
     return noun, f"the {noun} of {holder_reference}"
 
 
-def holder_noun(path: Sequence[str | int], origin: Planned) -> str:
-    """The noun for the record that holds the value: the singular of the list's key, else the entity."""
+def list_noun(path: Sequence[str | int]) -> str:
+    """The singular of the key of the innermost list on a path; empty where there is none."""
     for index in range(len(path) - 1, 0, -1):
         key = path[index - 1]
         if isinstance(path[index], int) and isinstance(key, str):
             words = name_words(key).split()
-            if words and words[-1].lower() not in GENERIC_KEYS and len(words) <= 2:
-                return " ".join([*words[:-1], singular(words[-1])])
-            break
-    return origin.meaning.entity or "result"
+            return " ".join([*words[:-1], singular(words[-1])]) if words else ""
+    return ""
+
+
+def holder_noun(path: Sequence[str | int], origin: Planned) -> str:
+    """The noun for the record that holds the value: the singular of the list's key, else the entity."""
+    key, entity = list_noun(path), origin.meaning.entity or "result"
+    plain_key = key and len(key.split()) <= 2 and plural_noun(key).split()[-1].lower() not in GENERIC_KEYS
+    if plain_key or (key and plural_noun(entity) == entity and key in ("item", "entry", "record")):
+        return key
+    return entity
 
 
 def ordinal(group: Sequence[Planned], origin: Planned, noun: str, twins: Sequence[str]) -> str:
@@ -278,24 +195,6 @@ def ordinal(group: Sequence[Planned], origin: Planned, noun: str, twins: Sequenc
     return f"the {new}{noun}" if new else f"that {noun}"
 
 
-def noun_of(label: str) -> str:
-    """What a label identifies: "order number" is an order's; empty for a bare "number" or "id"."""
-    words = label.split()
-    while words and words[-1].lower() in IDENTIFIERS:
-        words.pop()
-    return " ".join(words)
-
-
-def last_word(entity: str) -> str:
-    """The head of a noun phrase."""
-    return entity.rsplit(maxsplit=1)[-1] if entity.split() else ""
-
-
-def same(noun: str, entity: str) -> bool:
-    """Whether two noun phrases have the same head."""
-    return bool(noun) and last_word(noun).lower() == last_word(entity).lower()
-
-
 def substitute(phrase: str, noun: str, reference: str, *, own: bool = True) -> str:
     """The phrase with its "a(n) … noun" replaced by the reference; empty where it has none."""
     if not noun or not own:
@@ -307,7 +206,11 @@ def substitute(phrase: str, noun: str, reference: str, *, own: bool = True) -> s
         if " of " in reference or "," in reference
         else rf"(?:{AFTER_NOUN}|(?=['’]))"
     )
-    lead = rf"(?:[\w-]+\s+){{0,2}}?{head}" if noun == last_word(noun) else rf"(?:{re.escape(noun)}|{head})"
+    lead = (
+        rf"(?:(?!(?:a|an|the|my)\b)[\w-]+\s+){{0,2}}?{head}"
+        if noun == last_word(noun)
+        else rf"(?:{re.escape(noun)}|{head})"
+    )
     replaced, count = re.subn(
         rf"\b(?:a|an|the|one|another|my)\s+{lead}\b",
         lambda _: reference,
@@ -335,8 +238,8 @@ def several(phrase: str, group: Sequence[Planned], labels: Sequence[str]) -> str
     nouns = [*(noun_of(label) for label in labels), last_word(group[0].meaning.entity)]
     for noun in nouns:
         replaced = substitute(phrase, noun, f"{many} {plural_noun(noun)}") if noun else ""
-        if replaced and "s's" not in replaced:
-            return replaced
+        if replaced and "s's" not in replaced and plural_noun(noun) != noun:
+            return replaced.replace(" its ", " their ")
     return ""
 
 
@@ -359,13 +262,8 @@ def weave(text: str, facts: Sequence[Fact], rng: random.Random) -> tuple[str, tu
         if not noun or not isinstance(fact.value, str) or not CODE.fullmatch(spell(fact.value)):
             continue
         pattern = rf"\b(?:a|an)\s+{re.escape(noun)}\b(?!['’-]|\s+(?:{'|'.join(IDENTIFIERS)}))"
-        replaced, count = re.subn(
-            pattern,
-            lambda _, noun=noun, fact=fact: f"{noun} {spell(fact.value)}",
-            text,
-            count=1,
-            flags=re.IGNORECASE,
-        )
+        named = f"{noun} {spell(fact.value)}".replace("\\", r"\\")
+        replaced, count = re.subn(pattern, named, text, count=1, flags=re.IGNORECASE)
         if count:
             return replaced, (fact.name,)
     return text, ()

@@ -7,34 +7,28 @@ returned. A handful of seeded attempts are made and scored; the best one is kept
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from schemas.blueprint import Fact
-from schemas.catalog import Cluster, Edge, ToolSpec
+from schemas.catalog import Cluster, ToolSpec
 from schemas.diversity import depth_bucket
 from schemas.evolution import Shape, Target
-from services.sim.json_schema import plain, property_schema, resolve
-from services.sim.plan_arguments import Filler, Filling, Planned, Unfillable, name_words, required_of, snake
+from services.sim.json_schema import plain, resolve
+from services.sim.plan_arguments import Filler
 from services.sim.plan_clauses import several
-from services.worlds.credentials import is_credential
-from services.worlds.world import Meaning, World
+from services.sim.plan_steps import Filling, Planned, Unfillable, required_of
+from services.sim.plan_survey import Trail, survey
+from services.sim.vocabulary import is_vague, name_words
+from services.worlds.world import World
 
 Json = dict[str, Any]
 
-SIGNING_IN: Final = re.compile(
-    r"(^|_)(oauth\d?|access_tokens?|refresh_tokens?|token|login|logout|sign_?in|signin|sign_?out|credentials?|secrets?"
-    r"|api_?keys?|passwords?|authenticate|authorize|authorization|ping|health|healthcheck)($|_)"
-)
-"""Tools that are about access or plumbing: nobody asks an assistant for these."""
 ATTEMPTS: Final = 8
 GOOD_ENOUGH: Final = 8.0
 CANDIDATES: Final = 8
 REFILLS: Final = 3
-MAX_REQUIRED: Final = 5
-MAX_LEVELS: Final = 5
 FIRST: Final = {
     "list": 3.0,
     "search": 4.0,
@@ -87,17 +81,6 @@ class Sketch:
         return {step.tool.name for step in self.steps}
 
 
-@dataclass(frozen=True)
-class Trail:
-    """What the search knows of the cluster: its usable tools, what they mean, how far they lead."""
-
-    tools: tuple[ToolSpec, ...]
-    edges: tuple[Edge, ...]
-    meanings: dict[str, Meaning]
-    reach: dict[str, int]
-    """Length in tools of the longest path of edges that starts at a tool."""
-
-
 def search(target: Target, cluster: Cluster, world: World, state: Json, rng: random.Random) -> Sketch | None:
     """The best plan of several attempts that has the target's shape; ``None`` where all of them failed."""
     trail = survey(cluster, world)
@@ -120,58 +103,6 @@ def search(target: Target, cluster: Cluster, world: World, state: Json, rng: ran
         if best_score >= GOOD_ENOUGH:
             break
     return best
-
-
-def survey(cluster: Cluster, world: World) -> Trail:
-    """The cluster's usable tools: no secrets among the required parameters, and few of those.
-
-    Where all tools have many parameters, the ones with the fewest are taken.
-    """
-    burdens = {
-        tool.name: float("inf") if SIGNING_IN.search(snake(tool.name)) else burden(tool)
-        for tool in cluster.tools
-    }
-    usable = [tool for tool in cluster.tools if burdens[tool.name] < float("inf")]
-    light = [tool for tool in usable if burdens[tool.name] <= MAX_REQUIRED]
-    chosen = light if len(light) >= min(2, len(usable)) else usable
-    names = {f"{tool.server}/{tool.name}" for tool in chosen}
-    edges = tuple(
-        edge
-        for edge in cluster.edges
-        if edge.source in names and edge.target in names and edge.source != edge.target
-    )
-    after: dict[str, list[str]] = {}
-    for edge in edges:
-        after.setdefault(edge.source, []).append(edge.target)
-    reach = dict.fromkeys(sorted(names), 1)
-    for _ in range(MAX_LEVELS - 1):
-        reach = {name: max([1, *(1 + reach[other] for other in after.get(name, ()))]) for name in reach}
-    meanings = {tool.name: world.meaning(tool.name) for tool in chosen}
-    return Trail(tuple(chosen), edges, meanings, reach)
-
-
-def burden(tool: ToolSpec) -> float:
-    """How many required values a call needs, objects counted by their fields; infinite for secrets."""
-    root = resolve(tool.input_schema)
-
-    def count(schema: Json, depth: int) -> float:
-        total = 0.0
-        for name in required_of(schema):
-            if is_credential(name):
-                return float("inf")
-            part = property_schema(schema, name, root)
-            kind = part.get("type")
-            if kind == "object":
-                total += 1 + (count(part, depth + 1) if depth < 3 else float("inf"))
-            elif part.get("format") in ("binary", "byte", "base64"):
-                return float("inf")
-            elif kind == "array" and property_schema(part, 0, root).get("type") == "object":
-                total += 2 + (count(property_schema(part, 0, root), depth + 1) if depth < 3 else float("inf"))
-            else:
-                total += 1.5 if kind == "boolean" and "default" not in part else 1
-        return total
-
-    return count(root, 0)
 
 
 def shallower(depth: int) -> int:
@@ -302,6 +233,11 @@ def ranking(
         weight = table[meaning.verb]
         if tool.name == again:
             weight *= 40.0
+        elif any(
+            step.tool.name == tool.name and step.id not in {one.id for one in earlier}
+            for step in sketch.steps
+        ):
+            continue
         elif tool.name in sketch.used:
             weight *= 0.02
         if not first:
@@ -378,7 +314,7 @@ def holds(value: Any, path: Sequence[str]) -> bool:
         if not isinstance(value, dict) or part not in value:
             return False
         value = value[part]
-    return value is not None and value != "" and value != []
+    return value is not None and value not in ("", [])
 
 
 def take(
@@ -433,6 +369,7 @@ def score(sketch: Sketch, target: Target) -> float:
     value -= 3.0 * sum(
         len({wave for tool, wave in names if tool == name}) > 1 for name in sorted(sketch.used)
     )
+    value -= 0.8 * sum(is_vague(fact) for fact in sketch.facts.values())
     if not sketch.facts:
         value -= 3.0 if "clarifies" in target.flags else 0.5
     return value

@@ -12,8 +12,8 @@ from services.sim.goal_text import write_goal
 from services.sim.json_schema import resolve
 from services.sim.personas import PERSONAS
 from services.sim.plan_answers import choose_answers
-from services.sim.plan_arguments import Planned, required_of
 from services.sim.plan_search import Sketch, search
+from services.sim.plan_steps import Planned, required_of
 from services.sim.wording import ORDINALS
 from services.worlds.world import World
 
@@ -122,4 +122,4 @@ def planned_step(step: Planned, purpose: str, injected: Fault | None) -> Step:
 
 def fault(rng: random.Random) -> Fault:
     """An error that passes after one try, seldom after two."""
-    return Fault(error=rng.choice(FAULTS), times=1 if rng.random() < 0.85 else 2)  # type: ignore[arg-type]
+    return Fault(error=rng.choice(FAULTS), times=1 if rng.random() < 0.85 else 2)

@@ -103,7 +103,7 @@ def fixed(value: Any, schema: Json, root: Json) -> ReadSchema:
     for option in (schema, *options(schema, root)):
         for keyword in ("default", "const"):
             if keyword in option and plain(option[keyword]) == wanted:
-                return ReadSchema(of=keyword)  # type: ignore[arg-type]  # one of the two
+                return ReadSchema(of=keyword)
         members = option.get("enum")
         for index, member in enumerate(members if isinstance(members, list) else ()):
             if plain(member) == wanted:

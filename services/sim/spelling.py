@@ -103,7 +103,7 @@ def unspell_number(text: str, kind: str) -> int | float:
     """A JSON number from its text; raises ``ValueError`` for anything else."""
     value = json.loads(text)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{text!r} is no number")
+        raise ValueError(f"{text!r} is no number")  # noqa: TRY004  (the text is at fault)
     if kind == "integer" and not isinstance(value, int):
         raise ValueError(f"{text!r} is no integer")
     return value

@@ -20,7 +20,8 @@ UNKNOWN = (
     "I don't know, I'm afraid. Please do what you can without it.",
 )  # fmt: skip
 THANKS = (
-    "Thanks, that's all I needed.", "Great, thank you!", "Perfect, thanks for your help.", "Thank you, that's it.",
+    "Thanks, that's all I needed.", "Great, thank you!", "Perfect, thanks for your help.", "Thank you,
+    that's it.",
     "Wonderful, thanks!", "That's everything. Thanks a lot.",
 )  # fmt: skip
 CONFIRMATION = re.compile(

@@ -126,9 +126,11 @@ def _settle(own: Collection) -> None:
     shown = own.fields.get("id") or own.fields.get(f"{norm(own.name)}id")
     if shown is not None:
         own.identifiers.append(shown)
-    by_id = [(name, shape) for name, shape in own.identifiers if turned(tokens(name))[-1:] and (
-        turned(tokens(name))[-1] in ID_WORDS
-    )]
+    by_id = [
+        (name, shape)
+        for name, shape in own.identifiers
+        if turned(tokens(name))[-1:] and (turned(tokens(name))[-1] in ID_WORDS)
+    ]
     leading = by_id or own.identifiers[:1]
     own.primary = {*(norm(name) for name, _ in leading), f"{norm(own.name)}id", f"{own.last}id"}
     if by_id or not own.identifiers:
@@ -136,9 +138,11 @@ def _settle(own: Collection) -> None:
     else:
         own.primary.update(norm(stripped(name, own)) for name, _ in leading)
     for name, shape in own.identifiers:
-        if norm(name) not in own.primary:
-            own.handles.setdefault(norm(stripped(name, own)), (stripped(name, own), shape))
-    own.identifiers = leading
+        spelt = stripped(name, own)
+        strict = "pattern" in shape and "pattern" not in own.handles.get(norm(spelt), ("", {}))[1]
+        if norm(name) not in own.primary and (norm(spelt) not in own.handles or strict):
+            own.handles[norm(spelt)] = (spelt, shape)
+    own.identifiers = [one for one in own.identifiers if norm(one[0]) in own.primary]
 
 
 def stripped(parameter: str, own: Collection) -> str:

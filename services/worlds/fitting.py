@@ -148,6 +148,14 @@ def fits(value: Any, schema: Json) -> bool:
     return True
 
 
+def satisfiable(schema: Json) -> bool:
+    """Whether some member of the enum has the declared type; many definitions contradict themselves."""
+    options = schema.get("enum")
+    if not isinstance(options, list) or not options:
+        return True
+    return any(fits(option, schema) for option in options)
+
+
 def cast(value: str, schema: Json) -> Any:
     """An identifier in the type that the schema wants; None where it cannot be."""
     which = kind(schema)

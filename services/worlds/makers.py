@@ -139,11 +139,12 @@ _NAMED: Final[tuple[tuple[str, Maker], ...]] = (
     ("email mail emailaddress", _email),
     ("firstname givenname forename", _pick(lex.FIRST_NAMES)),
     ("lastname surname familyname", _pick(lex.LAST_NAMES)),
-    ("username user login screenname handle nickname alias useraccount", lambda rng: _email(rng).split("@", 1)[0]),
-    ("fullname contactname customername author owner assignee creator recipient contact person "
-     "createdby updatedby modifiedby artist director holder sender student teacher doctor patient", _person),
-    ("company companyname organization organisation vendor supplier merchant employer manufacturer publisher "
-     "businessname org", _pick(lex.COMPANIES)),
+    ("username user login screenname handle nickname alias useraccount",
+     lambda rng: _email(rng).split("@", 1)[0]),
+    (("fullname contactname customername author owner assignee creator recipient contact person "
+     "createdby updatedby modifiedby artist director holder sender student teacher doctor patient"), _person),
+    (("company companyname organization organisation vendor supplier merchant employer manufacturer "
+     "publisher businessname org"), _pick(lex.COMPANIES)),
     ("domain host hostname website domainname", _pick(lex.DOMAINS)),
     ("url uri href link permalink callback webhook homepage avatar icon logo thumbnail", _url),
     ("phone phonenumber mobile telephone msisdn fax tel", _phone),
@@ -163,8 +164,8 @@ _NAMED: Final[tuple[tuple[str, Maker], ...]] = (
     ("lng lon longitude", lambda rng: str(rng.choice(lex.CITIES)[4])),
     ("coordinates latlng geo", lambda rng: "{3},{4}".format(*rng.choice(lex.CITIES))),
     ("title subject headline summary topic", _pick(lex.TITLES)),
-    ("description comment comments note notes message body text content details reason bio caption about "
-     "abstract instructions remark feedback", _pick(lex.SENTENCES)),
+    (("description comment comments note notes message body text content details reason bio caption about "
+     "abstract instructions remark feedback"), _pick(lex.SENTENCES)),
     ("query q search keyword keywords term searchterm searchquery question prompt", _pick(lex.TOPICS)),
     ("tag tags label labels keywordlist", _pick(lex.TAGS)),
     ("category categories section department", _pick(lex.CATEGORIES)),
@@ -185,7 +186,8 @@ _NAMED: Final[tuple[tuple[str, Maker], ...]] = (
     ("useragent", _pick(lex.AGENTS)),
     ("ip ipaddress", FORMATS["ipv4"]),
     ("hash checksum digest sha md5 etag fingerprint commit", lambda rng: hexadecimal(rng, 16)),
-    ("version apiversion release", lambda rng: f"{rng.randint(1, 4)}.{rng.randint(0, 9)}.{rng.randint(0, 20)}"),
+    ("version apiversion release",
+     lambda rng: f"{rng.randint(1, 4)}.{rng.randint(0, 9)}.{rng.randint(0, 20)}"),
     ("price amount cost total balance fee subtotal", lambda rng: f"{rng.uniform(12, 900):.2f}"),
     ("year", lambda rng: str(rng.randint(2019, 2025))),
     ("month", lambda rng: f"{rng.randint(1, 12):02d}"),
@@ -197,8 +199,8 @@ _NAMED: Final[tuple[tuple[str, Maker], ...]] = (
     ("perpage pagesize", lambda _rng: "20"),
     ("date day birthday dob birthdate", date_text),
     ("time hour", _time),
-    ("timestamp datetime created updated modified createdat updatedat modifiedat since until expires at on "
-     "start end starttime endtime begin deadline due", stamp),
+    (("timestamp datetime created updated modified createdat updatedat modifiedat since until expires at on "
+     "start end starttime endtime begin deadline due"), stamp),
     ("duration", lambda rng: f"{rng.randint(5, 90)} minutes"),
     ("type kind", _pick(("standard", "basic", "extended", "custom"))),
     ("name", _named),
@@ -239,14 +241,21 @@ _MODIFIERS: Final = frozenset(
 
 _HOLDERS: Final[dict[str, Maker]] = {
     **dict.fromkeys(
-        ("user", "customer", "contact", "person", "member", "author", "owner", "employee", "patient", "player",
-         "lead", "creator", "assignee", "student", "teacher", "doctor", "artist", "actor", "speaker", "host",
-         "client", "recipient", "attendee", "participant", "agent", "candidate", "driver", "guest"), _person),
+        (
+            "user", "customer", "contact", "person", "member", "author", "owner", "employee",
+            "patient", "player", "lead", "creator", "assignee", "student", "teacher", "doctor",
+            "artist", "actor", "speaker", "host", "client", "recipient", "attendee", "participant",
+            "agent", "candidate", "driver", "guest"
+        ), _person),
     **dict.fromkeys(
-        ("company", "organization", "organisation", "vendor", "supplier", "merchant", "account", "tenant",
-         "business", "brand", "publisher", "partner", "customeraccount", "org"), _pick(lex.COMPANIES)),
+        (
+            "company", "organization", "organisation", "vendor", "supplier", "merchant", "account",
+            "tenant", "business", "brand", "publisher", "partner", "customeraccount", "org"
+        ), _pick(lex.COMPANIES)),
     **dict.fromkeys(
-        ("product", "item", "sku", "variant"), lambda rng: rng.choice(lex.PRODUCTS).capitalize()),
+        (
+            "product", "item", "sku", "variant"
+        ), lambda rng: rng.choice(lex.PRODUCTS).capitalize()),
     **dict.fromkeys(("city", "location", "place", "venue", "town", "destination"), _city(0)),
     **dict.fromkeys(("country",), _city(2)),
     **dict.fromkeys(("file", "document", "attachment", "image", "photo", "asset", "upload"), _file),
@@ -255,10 +264,15 @@ _HOLDERS: Final[dict[str, Maker]] = {
     **dict.fromkeys(("department", "team", "group"), _pick(lex.DEPARTMENTS)),
     **dict.fromkeys(("language",), lambda rng: rng.choice(lex.LANGUAGES)[1]),
     **dict.fromkeys(
-        ("task", "issue", "ticket", "article", "post", "page", "event", "meeting", "note", "story", "topic", "thread",
-         "report", "survey", "course", "lesson", "message", "notification"), _pick(lex.TITLES)),
+        (
+            "task", "issue", "ticket", "article", "post", "page", "event", "meeting", "note",
+            "story", "topic", "thread", "report", "survey", "course", "lesson", "message",
+            "notification"
+        ), _pick(lex.TITLES)),
     **dict.fromkeys(
-        ("resource", "bucket", "cluster", "instance", "server", "database", "repo", "repository", "branch",
-         "domain", "pipeline", "job", "service", "host", "node", "workspace", "vm", "disk", "volume", "table",
-         "queue", "namespace", "pod", "deployment", "environment"), _slug),
+        (
+            "resource", "bucket", "cluster", "instance", "server", "database", "repo", "repository",
+            "branch", "domain", "pipeline", "job", "service", "host", "node", "workspace", "vm",
+            "disk", "volume", "table", "queue", "namespace", "pod", "deployment", "environment"
+        ), _slug),
 }  # fmt: skip

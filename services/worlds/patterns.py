@@ -73,7 +73,8 @@ class _Reader:
         rest = self.pattern[self.at :]
         bounds = (1, 1)
         if rest[:1] in {"*", "+", "?"}:
-            bounds = (0, 1) if rest[0] == "?" else self.repeats
+            low, high = self.repeats
+            bounds = {"?": (0, min(1, high)), "*": (low, high), "+": (max(low, 1), max(high, 1))}[rest[0]]
             self.at += 1
         else:
             match = re.match(r"\{(\d+)(,?)(\d*)\}", rest)
@@ -194,7 +195,7 @@ def compiled(pattern: str) -> re.Pattern[str] | None:
 def matching(pattern: str, rng: random.Random, low: int = 0, high: int = 1 << 30) -> str | None:
     """A string of ``low`` to ``high`` characters that ``pattern`` is found in, or None."""
     short, long = (4, 8), (min(max(low, 4), 256), min(max(low + 2, 8), 256))
-    for repeats in (short, long, (1, 2)):
+    for repeats in (short, long, (1, 2), (0, 0)):
         reader = _Reader(pattern, rng, repeats)
         try:
             text = reader.alternatives().replace("\0", "")

@@ -14,7 +14,8 @@ _SENTENCE: Final = re.compile(r"(?<=[a-z\)\"'\]])[.!?:;]+(?=\s|$)|\n|\s[-–—]
 _LEAD: Final = re.compile(
     r"^(?:(?:this|the)\s+(?:method|endpoint|operation|api(?: call| method)?|call|tool|function|request|"
     r"resource|"
-    r"service|route|action|command)\s+(?:is used to|can be used to|allows you to|lets you|will|enables you to|to)?"
+    r"service|route|action|command)\s+(?:is used to|can be used to|allows you to|lets you|will|"
+    r"enables you to|to)?"
     r"|use this (?:method|endpoint|tool|operation|call|api|function|request|route|action)? ?to"
     r"|allows (?:you|users|the user|clients?) to|used to|lets you|enables you to|api to|endpoint to|method to"
     r"|tool to|ability to|operation to|function to|please)\s+",
@@ -27,7 +28,8 @@ _UNCLEAN: Final = re.compile(
 )
 _CAMEL: Final = re.compile(r"[a-z][A-Z]|_|\w\.\w")
 _TAIL: Final = re.compile(
-    r"\s+(?:that|which|who|where|when|so that|as well as|including|such as|if|using|via|based on|in order|because|"
+    r"\s+(?:that|which|who|where|when|so that|as well as|including|such as|if|using|via|based on|"
+    r"in order|because|"
     r"unless|depending|provided|according|without|with)\b.*$|[,;(].*$",
     re.IGNORECASE,
 )

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from schemas.catalog import Json, ToolSpec
 from services.worlds.entities import Entities, stripped
-from services.worlds.fitting import cast, dice, fits
+from services.worlds.fitting import cast, dice, fits, kind
 from services.worlds.identifiers import Identifiers
 from services.worlds.meaning import Reading
 from services.worlds.values import plausible
@@ -139,7 +139,12 @@ class Model:
                 break
             if key not in own.primary and norm(name) not in {norm(given) for given in made}:
                 target = self.entities.target(name, record.collection)
-                if target is None:
+                if target is not None:
+                    continue
+                if key in own.handles and kind(shape) == "string":
+                    rng = dice(self.seed, self.server, record.collection, record.id, key)
+                    made[name] = self.identifiers.handle(own, name, shape, rng)
+                else:
                     made[name] = self.value(record, [name], shape)
         return made
 

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from schemas.catalog import Json
-from services.worlds.fitting import cast, dice, fits, kind, resolved
+from services.worlds.checking import Checker
+from services.worlds.fitting import as_object, cast, dice, fits, kind, resolved, satisfiable
 from services.worlds.records import Model, Record
 from services.worlds.shapes import NAMESPACES, Slot
 from services.worlds.surroundings import silent, told
@@ -136,8 +137,10 @@ class Renderer:
                 if typed is not None:
                     return typed
             held = record.fields.get(key)
-            if held is not None and fits(held, schema) and (which not in {"object", "array"} or depth < 3):
-                return held
+            if held is not None and fits(held, schema):
+                nests = which in {"object", "array"}
+                if not nests or (depth < 3 and not Checker(schema).problem(held)):
+                    return held
         if which in {"object", "array"} and "enum" not in schema and "const" not in schema:
             return self._nested(name, schema, record, path, depth)
         linked = self._linked(name, schema, record, path)
@@ -157,12 +160,9 @@ class Renderer:
         key = self._pick(target, record, path)
         if key is None:
             return None
-        held = (
-            self.model.handle(self.model.starting, target, key, name, schema)
-            if (key in self.model.starting["records"].get(target, {}))
-            else cast(key, schema)
-        )
-        return held
+        if key in self.model.starting["records"].get(target, {}):
+            return self.model.handle(self.model.starting, target, key, name, schema)
+        return cast(key, schema)
 
     def _by_handle(self, name: str, record: Record) -> str | None:
         """The collection whose identifying parameter is spelt like this field ("username")."""
@@ -198,7 +198,8 @@ class Renderer:
         options = list(self.model.starting["records"].get(target, {}))
         if not options:
             return None
-        return dice(self.model.seed, "link", record.collection, record.id, *path).choice(options)
+        chosen: str = dice(self.model.seed, "link", record.collection, record.id, *path).choice(options)
+        return chosen
 
     def _nested(self, name: str, schema: Json, record: Record, path: tuple[str, ...], depth: int) -> Any:
         """An object or array inside a record; known records where it is named after their collection."""
@@ -257,7 +258,7 @@ class Renderer:
         ]
 
     def _chosen(self, schema: Json, depth: int) -> list[tuple[str, Json]]:
-        """The properties to show: required ones, then identifiers and what other tools take, then the rest."""
+        """The properties to show: required ones, then identifiers and what tools take, then the rest."""
         properties = schema.get("properties")
         properties = properties if isinstance(properties, dict) else {}
         needed = _required(schema)
@@ -279,7 +280,7 @@ class Renderer:
     def _rank(self, name: str, schema: Json, depth: int) -> int:
         key = norm(name)
         which = kind(schema)
-        if silent(key) or key.startswith("$") or name.startswith("_links"):
+        if not satisfiable(schema) or silent(key) or key.startswith("$") or name.startswith("_links"):
             return 9
         if which in {"object", "array"}:
             if depth >= MAX_DEPTH - 1:
@@ -287,7 +288,7 @@ class Renderer:
             if key in NAMESPACES:
                 return 0
             inner = schema if which == "object" else resolved(schema.get("items", {}), self.root)
-            names = inner.get("properties") if isinstance(inner.get("properties"), dict) else {}
+            names = as_object(inner.get("properties"))
             words = tokens(name)
             known = bool(words) and "_".join((*words[:-1], singular(words[-1]))) in self.model.collections
             if known or any(norm(held) in self.model.entities.needed or norm(held) == "id" for held in names):

@@ -120,14 +120,10 @@ def singular(word: str) -> str:
     """The singular of a lower-case English noun, by rule and a table of exceptions."""
     if word in _IRREGULAR:
         return _IRREGULAR[word]
-    if (
-        len(word) <= 3
-        or word in _INVARIANT
-        or word.endswith(("series", "species", "news"))
-        or not word.endswith("s")
-        or word.endswith(("ss", "us", "is"))
-    ):
-        return {"ads": "ad", "ids": "id", "ips": "ip", "vms": "vm"}.get(word, word)
+    short = {"ads": "ad", "ids": "id", "ips": "ip", "vms": "vm"}
+    invariant = ("series", "species", "news", "ss", "us", "is")
+    if len(word) <= 3 or word in _INVARIANT or not word.endswith("s") or word.endswith(invariant):
+        return short.get(word, word)
     if word.endswith("ies"):
         return word[:-3] + "y" if len(word) > 4 else word[:-1]
     if word.endswith(("sses", "xes", "ches", "shes", "zzes")):
@@ -167,6 +163,8 @@ def article(phrase: str) -> str:
     vowel = first[:1].lower() in {"a", "e", "i", "o"} or (
         first[:1].lower() == "u" and not first.lower().startswith(("uni", "us", "uk", "ut", "uu", "ur"))
     )
+    if first.lower().startswith(("hour", "honest", "heir")):
+        vowel = True
     if first.isupper():
         vowel = first[:1] in set("AEFHILMNORSX")
         vowel = vowel and first not in {"SQL", "SIM", "NATO", "SKU"}

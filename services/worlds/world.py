@@ -189,8 +189,9 @@ class World:
                 reading.verb, reading.entity, reading.writes, reading.phrases, dict(reading.labels)
             )
         told = self._told(spec)
-        labels = {name: machine.labels.get(name, label(name)) for name in reading.labels}
-        for name in labels:
-            labels[name] = machine.labels.get(f"{told}.{name}", labels[name])
+        labels = {
+            name: machine.labels.get(f"{told}.{name}") or machine.labels.get(name, label(name))
+            for name in reading.labels
+        }
         phrases = tuple(machine.phrases.get(told, reading.phrases))
         return Meaning(reading.verb, reading.entity, told in machine.writes, phrases, labels)

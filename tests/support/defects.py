@@ -18,7 +18,17 @@ import jsonschema
 
 from schemas.blueprint import Blueprint, Fact, FromFact, FromStep, Step
 from services.agent_runner.alignment import align, in_order, needs, parts
-from services.agent_runner.grounding import MISSING, Sources, at, find, is_number, leaves, occurs, same
+from services.agent_runner.grounding import (
+    MISSING,
+    Sources,
+    at,
+    find,
+    fixed_values,
+    is_number,
+    leaves,
+    occurs,
+    same,
+)
 from services.agent_runner.outcome import holds
 from services.agent_runner.trace import Call, executed
 from services.worlds.world import World
@@ -81,8 +91,14 @@ def _set(value: Any, path: Sequence[str | int], leaf: Any) -> Any:
 
 
 def _planned_leaves(blueprint: Blueprint, messages: Messages) -> Iterator[tuple[Call, tuple[Any, ...], Any]]:
-    """String and number leaves of planned arguments that a fact or an observation gave."""
+    """String and number leaves of planned arguments that a fact or an observation gave.
+
+    Calls that were made twice alike are passed over: the other one would still be as planned.
+    """
+    calls = executed(messages)
     for step, call in _made(blueprint, messages):
+        if sum(one.name == call.name and one.arguments == call.arguments for one in calls) > 1:
+            continue
         for name, source in step.arguments.items():
             if name not in (call.arguments or {}):
                 continue
@@ -113,12 +129,14 @@ def wrong_argument(blueprint: Blueprint, messages: Messages, rng: random.Random)
 
 def ungrounded_value(blueprint: Blueprint, messages: Messages, rng: random.Random) -> Messages | None:
     """A planned argument gets a value that stands nowhere."""
+    schemas = {tool.name: tool.input_schema for tool in blueprint.tools}
     everything = "\n".join(str(message["content"]) for message in messages)
     for call, path, leaf in _shuffled(list(_planned_leaves(blueprint, messages)), rng):
         for _ in range(8):
             other = altered(leaf, rng)
             arguments = _set(call.arguments, path, other)
-            if not occurs(other, everything) and _valid(blueprint, call.name, arguments):
+            fixed = other in fixed_values(schemas[call.name])
+            if not fixed and not occurs(other, everything) and _valid(blueprint, call.name, arguments):
                 _function(messages, call)["arguments"] = json.dumps(arguments, ensure_ascii=False)
                 return messages
     return None

@@ -121,50 +121,58 @@ def test_bank_bills_cards_and_disputes() -> None:
 def test_calendar_times_and_rooms_are_not_booked_twice() -> None:
     calendar = Server("calendar")
     where, start = calendar.pool("calendar_id")[0], calendar.pool("start_time")[0]
-    offered = calendar("find_free_slots", calendar_id=where, event_date=start[:10])["slots"]
+    offered = calendar("find_free_slots", calendar_id=where, meeting_date=start[:10])["slots"]
     assert start in [slot["start_time"] for slot in offered]
-    meeting = {"calendar_id": where, "event_title": "Hiring debrief", "duration_minutes": 45}
-    event = calendar("create_event", start_time=start, **meeting)
-    offered = calendar("find_free_slots", calendar_id=where, event_date=start[:10])["slots"]
+    plan = {"calendar_id": where, "meeting_title": "Hiring debrief", "duration_minutes": 45}
+    meeting = calendar("create_meeting", start_time=start, **plan)
+    offered = calendar("find_free_slots", calendar_id=where, meeting_date=start[:10])["slots"]
     assert start not in [slot["start_time"] for slot in offered]
     overlapping = start[:-2] + "30"
-    message = calendar.refuses("conflict", "create_event", start_time=overlapping, **meeting)
-    assert event["event_id"] in message
+    message = calendar.refuses("conflict", "create_meeting", start_time=overlapping, **plan)
+    assert meeting["meeting_id"] in message
     other = calendar(
-        "create_event", start_time=start, **(meeting | {"calendar_id": calendar.pool("calendar_id")[1]})
+        "create_meeting", start_time=start, **(plan | {"calendar_id": calendar.pool("calendar_id")[1]})
     )
     room = calendar.pool("room_id")[0]
-    calendar("book_meeting_room", event_id=event["event_id"], room_id=room)
-    calendar.refuses("conflict", "book_meeting_room", event_id=other["event_id"], room_id=room)
-    calendar("cancel_event", event_id=event["event_id"])
-    calendar("book_meeting_room", event_id=other["event_id"], room_id=room)
+    calendar("book_meeting_room", meeting_id=meeting["meeting_id"], room_id=room)
+    calendar.refuses("conflict", "book_meeting_room", meeting_id=other["meeting_id"], room_id=room)
+    calendar("cancel_meeting", meeting_id=meeting["meeting_id"])
+    calendar("book_meeting_room", meeting_id=other["meeting_id"], room_id=room)
     later = calendar.pool("start_time")[-1]
-    calendar.refuses("precondition_failed", "reschedule_event", event_id=event["event_id"], start_time=later)
+    calendar.refuses(
+        "precondition_failed", "reschedule_meeting", meeting_id=meeting["meeting_id"], start_time=later
+    )
 
 
-def test_drive_files_move_to_the_trash_and_back() -> None:
+def test_drive_documents_move_to_the_trash_and_back() -> None:
     drive = Server("drive")
     share = next(iter(drive.state["shares"].values()))
-    file = drive("get_file_details", file_id=share["file_id"])
-    content = drive("read_file_content", file_id=file["file_id"])["content"]
-    drive("trash_file", file_id=file["file_id"])
-    drive.refuses("not_found", "read_file_content", file_id=file["file_id"])
+    document = drive("get_document_details", document_id=share["document_id"])
+    content = drive("read_document", document_id=document["document_id"])["content"]
+    drive("trash_document", document_id=document["document_id"])
+    drive.refuses("not_found", "read_document", document_id=document["document_id"])
     drive.refuses("not_found", "revoke_share", share_id=share["share_id"])
-    assert file["file_id"] in [f["file_id"] for f in drive("list_trashed_files")["files"]]
-    assert drive("restore_file", file_id=file["file_id"]) == file
-    assert drive("read_file_content", file_id=file["file_id"])["content"] == content
+    assert document["document_id"] in [
+        found["document_id"] for found in drive("list_trashed_documents")["documents"]
+    ]
+    assert drive("restore_document", document_id=document["document_id"]) == document
+    assert drive("read_document", document_id=document["document_id"])["content"] == content
 
 
 def test_drive_names_are_unique_in_a_folder() -> None:
     drive = Server("drive")
     folder = drive("create_folder", folder_name="Press kit")["folder_id"]
-    made = drive("create_text_file", folder_id=folder, file_name="launch.md", content="Doors open at 18:30.")
+    made = drive(
+        "create_document", folder_id=folder, document_name="launch.md", content="Doors open at 18:30."
+    )
     assert made["size_bytes"] == 20
-    twice = {"folder_id": folder, "file_name": "launch.md", "content": "x"}
-    drive.refuses("conflict", "create_text_file", **twice)
+    twice = {"folder_id": folder, "document_name": "launch.md", "content": "x"}
+    drive.refuses("conflict", "create_document", **twice)
     drive.refuses("conflict", "create_folder", folder_name="Press kit")
-    drive.refuses("invalid_arguments", "create_text_file", **(twice | {"file_name": "launch.exe"}))
-    assert drive("search_files", query="doors 18:30")["files"][0]["file_id"] == made["file_id"]
+    drive.refuses("invalid_arguments", "create_document", **(twice | {"document_name": "launch.exe"}))
+    assert (
+        drive("search_documents", query="doors 18:30")["documents"][0]["document_id"] == made["document_id"]
+    )
 
 
 def test_helpdesk_tickets_have_a_life_cycle_and_agents_a_capacity() -> None:

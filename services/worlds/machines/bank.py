@@ -1,4 +1,4 @@
-"""A retail bank: clients, accounts, transfers, bills, cards and disputes."""
+"""A retail bank: account holders, accounts, transfers, bills, cards and disputes."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ PURCHASES: Final = (
 
 F: Final = Fields(
     limit=limit(),
-    account_holder_id=text("client number", "Client identifier, for example HLD-28817."),
-    account_holder_name=text("client name", "Full name of the client."),
-    account_holder_email=text("email address", "Email address the client is registered with.", format="email"),
+    account_holder_id=text("customer number", "Account holder identifier, for example HLD-28817."),
+    account_holder_name=text("name", "Full name of the account holder."),
+    account_holder_email=text("email address", "Email address on file at the bank.", format="email"),
     account_id=text("account number", "Account identifier, for example ACC-51907. Money is taken from here."),
     to_account_id=text("account that receives the money", "Account that receives the money."),
     account_type=choice("kind of account", "Kind of account.", ("checking", "savings")),
@@ -129,12 +129,16 @@ def _covered(state: State, account_id: str, amount: float) -> Any:
 
 
 def initial(rng: random.Random) -> State:
-    """A bank with 8 clients, each with two accounts and a card, and 40 transactions."""
+    """A bank with 8 account holders, each with two accounts and a card, and 40 transactions."""
     state: State = {"today": some_day(rng), "last_number": {}, "transactions": {}, "disputes": {}}
-    for account_holder_id, name in zip(ids(rng, state, "HLD", 8), people(rng, 8), strict=True):
-        client = {"account_holder_id": account_holder_id, "account_holder_name": name, "account_holder_email": email(name, "postbox.org")}
-        state["holders"] = {**state.get("holders", {}), account_holder_id: client}
-    owners = [client for client in state["holders"] for _ in range(2)]
+    state["holders"] = {
+        holder: {
+            "account_holder_id": holder, "account_holder_name": name,
+            "account_holder_email": email(name, "postbox.org"),
+        }
+        for holder, name in zip(ids(rng, state, "HLD", 8), people(rng, 8), strict=True)
+    }  # fmt: skip
+    owners = [holder for holder in state["holders"] for _ in range(2)]
     state["accounts"] = {
         account_id: {
             "account_id": account_id, "account_holder_id": owner,
@@ -172,22 +176,24 @@ def initial(rng: random.Random) -> State:
     return state
 
 
-@read("account_holder_email", F.object(HOLDER), "look up a bank client", "find a client by email")
+@read("account_holder_email", F.object(HOLDER), "look up a bank customer", "find an account holder")
 def find_account_holder(state: State, args: Arguments) -> Any:
-    """Find a client by the email address they are registered with."""
-    return find(state["holders"], "account_holder_email", args["account_holder_email"], "client")
+    """Find an account holder by the email address on file."""
+    return find(state["holders"], "account_holder_email", args["account_holder_email"], "account holder")
 
 
 @read(
     "account_holder_id account_type?",
     F.listing("accounts", ACCOUNT),
-    "see which accounts a client has",
-    "get the balances of all accounts of a client",
+    "see which accounts a bank customer has",
+    "get the balances of all accounts of a person",
 )
 def list_holder_accounts(state: State, args: Arguments) -> Any:
-    """List the accounts of a client with their balances, optionally only those of one kind."""
-    lookup(state["holders"], args["account_holder_id"], "Client")
-    found = having(state["accounts"], account_holder_id=args["account_holder_id"], account_type=args.get("account_type"))
+    """List the accounts of an account holder with their balances, optionally only those of one kind."""
+    lookup(state["holders"], args["account_holder_id"], "Account holder")
+    found = having(
+        state["accounts"], account_holder_id=args["account_holder_id"], account_type=args.get("account_type")
+    )
     return page("accounts", found, len(found), ACCOUNT)
 
 
@@ -339,13 +345,13 @@ def dispute_transaction(state: State, args: Arguments) -> Any:
 MACHINE: Final = machine(
     "bank",
     "Retail Banking",
-    "Retail bank: clients, accounts, transfers, bill payments, debit cards and disputes.",
+    "Retail bank: account holders, accounts, transfers, bill payments, debit cards and disputes.",
     domain="banking",
     fields=F,
     tools=(
-        find_account_holder, list_holder_accounts, get_account, list_transactions, get_transaction, transfer_money,
-        list_billers, pay_bill, list_account_cards, freeze_card, unfreeze_card, set_card_limit,
-        dispute_transaction,
+        find_account_holder, list_holder_accounts, get_account, list_transactions, get_transaction,
+        transfer_money, list_billers, pay_bill, list_account_cards, freeze_card, unfreeze_card,
+        set_card_limit, dispute_transaction,
     ),
     initial=initial,
     pools={

@@ -155,7 +155,12 @@ def list_calendars(state: State, _args: Arguments) -> Any:
     return page("calendars", found, len(found), "calendar_id calendar_name")
 
 
-@read("calendar_id meeting_date? limit?", MEETINGS, "see what is on a calendar", "list the meetings of a calendar")
+@read(
+    "calendar_id meeting_date? limit?",
+    MEETINGS,
+    "see what is on a calendar",
+    "list the meetings of a calendar",
+)
 def list_meetings(state: State, args: Arguments) -> Any:
     """List the confirmed meetings of a calendar in order of time, optionally those of one day."""
     lookup(state["calendars"], args["calendar_id"], "Calendar")
@@ -168,7 +173,10 @@ def list_meetings(state: State, args: Arguments) -> Any:
 def search_meetings(state: State, args: Arguments) -> Any:
     """Search the meetings of all calendars by words in the title."""
     return page(
-        "meetings", mentioning(state["meetings"].values(), args["query"], "meeting_title"), args["limit"], SUMMARY
+        "meetings",
+        mentioning(state["meetings"].values(), args["query"], "meeting_title"),
+        args["limit"],
+        SUMMARY,
     )
 
 
@@ -266,10 +274,15 @@ def search_contacts(state: State, args: Arguments) -> Any:
     )
 
 
-@write("meeting_id contact_id", F.object(MEETING), "invite someone to a meeting", "add an attendee to a meeting")
+@write(
+    "meeting_id contact_id", F.object(MEETING), "invite someone to a meeting", "add an attendee to a meeting"
+)
 def invite_to_meeting(state: State, args: Arguments) -> Any:
     """Add a contact to the attendees of a meeting."""
-    meeting, contact = _meeting(state, args["meeting_id"]), lookup(state["contacts"], args["contact_id"], "Contact")
+    meeting, contact = (
+        _meeting(state, args["meeting_id"]),
+        lookup(state["contacts"], args["contact_id"], "Contact"),
+    )
     attending = any(attendee["contact_id"] == args["contact_id"] for attendee in meeting["attendees"])
     require(not attending, "conflict", f"{contact['contact_name']} attends this meeting already.")
     meeting["attendees"].append(only(contact, "contact_id contact_name"))

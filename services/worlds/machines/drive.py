@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Any, Final
 
 from services.worlds.machine import Arguments, State
@@ -89,13 +90,14 @@ SHARE: Final = "share_id document_id collaborator_email access_level"
 
 def _new_document(document_id: str, folder_id: str, name: str, content: str, today: str) -> Any:
     return {
-        "document_id": document_id, "document_name": name, "document_type": name.rpartition(".")[2], "folder_id": folder_id,
+        "document_id": document_id, "document_name": name, "folder_id": folder_id,
+        "document_type": name.rpartition(".")[2],
         "size_bytes": len(content.encode()), "modified_on": today, "starred": False, "content": content,
     }  # fmt: skip
 
 
 def initial(rng: random.Random) -> State:
-    """Seven folders (three of them empty), 12 documents in the others, six shares and three trashed documents."""
+    """Seven folders, three of them empty, 12 documents, six shares and three trashed documents."""
     state: State = {"today": some_day(rng), "last_number": {}, "documents": {}, "trash": {}}
     state["folders"] = {
         folder_id: {"folder_id": folder_id, "folder_name": name}
@@ -112,10 +114,13 @@ def initial(rng: random.Random) -> State:
     for document_id, name in zip(
         numbers[len(DOCUMENTS) :], ("old-logo-brief.md", "draft-v1.txt", "misc.csv"), strict=True
     ):
-        state["trash"][document_id] = _new_document(document_id, rng.choice(folders), name, "Superseded.", state["today"])
+        state["trash"][document_id] = _new_document(
+            document_id, rng.choice(folders), name, "Superseded.", state["today"]
+        )
     state["shares"] = {
         share_id: {
-            "share_id": share_id, "document_id": document_id, "collaborator_email": email(name, "partnerhub.net"),
+            "share_id": share_id, "document_id": document_id,
+            "collaborator_email": email(name, "partnerhub.net"),
             "access_level": rng.choice(("view", "comment", "edit")),
         }
         for share_id, document_id, name in zip(
@@ -131,7 +136,12 @@ def list_folders(state: State, _args: Arguments) -> Any:
     return page("folders", list(state["folders"].values()), len(state["folders"]), FOLDER)
 
 
-@read("folder_id document_type? limit?", DOCUMENTS_FOUND, "see what is in a folder", "list the documents of a folder")
+@read(
+    "folder_id document_type? limit?",
+    DOCUMENTS_FOUND,
+    "see what is in a folder",
+    "list the documents of a folder",
+)
 def list_folder_documents(state: State, args: Arguments) -> Any:
     """List the documents of a folder, optionally only those of one type."""
     lookup(state["folders"], args["folder_id"], "Folder")
@@ -143,21 +153,31 @@ def list_folder_documents(state: State, args: Arguments) -> Any:
 def search_documents(state: State, args: Arguments) -> Any:
     """Search documents in all folders by words in their name or content."""
     found = mentioning(
-        having(state["documents"], document_type=args.get("document_type")), args["query"], "document_name", "content"
+        having(state["documents"], document_type=args.get("document_type")),
+        args["query"],
+        "document_name",
+        "content",
     )
     return page("documents", found, args["limit"], SUMMARY)
 
 
-@read("document_id", F.object(DOCUMENT), "see the details of a document", "check when a document was last changed")
+@read("document_id", F.object(DOCUMENT), "see the details of a document", "check when a document changed")
 def get_document_details(state: State, args: Arguments) -> Any:
     """Get name, type, folder, size and date of the last change of a document, without its content."""
     return only(lookup(state["documents"], args["document_id"], "Document"), DOCUMENT)
 
 
-@read("document_id", F.object("document_id document_name content"), "read a document", "see what a document says")
-def read_document_content(state: State, args: Arguments) -> Any:
+@read(
+    "document_id",
+    F.object("document_id document_name content"),
+    "read a document",
+    "see what a document says",
+)
+def read_document(state: State, args: Arguments) -> Any:
     """Read the text content of a document."""
-    return only(lookup(state["documents"], args["document_id"], "Document"), "document_id document_name content")
+    return only(
+        lookup(state["documents"], args["document_id"], "Document"), "document_id document_name content"
+    )
 
 
 def _name_is_free(state: State, folder_id: str, name: str) -> None:
@@ -177,10 +197,13 @@ def create_folder(state: State, args: Arguments) -> Any:
 
 
 @write(
-    "folder_id document_name content", F.object(DOCUMENT), "save a text as a new document", "create a document in a folder"
+    "folder_id document_name content",
+    F.object(DOCUMENT),
+    "save a text as a new document",
+    "create a document in a folder",
 )
-def create_text_document(state: State, args: Arguments) -> Any:
-    """Create a text document (txt, md or csv) in a folder. Fails with a conflict when the name is taken there."""
+def create_document(state: State, args: Arguments) -> Any:
+    """Create a text document (txt, md or csv) in a folder. Names are unique within a folder."""
     lookup(state["folders"], args["folder_id"], "Folder")
     known = args["document_name"].endswith((".txt", ".md", ".csv"))
     require(known, "invalid_arguments", "The document name must end in .txt, .md or .csv.")
@@ -192,7 +215,7 @@ def create_text_document(state: State, args: Arguments) -> Any:
     return only(document, DOCUMENT)
 
 
-@write("document_id content", F.object(DOCUMENT), "add a text to the end of a document", "append a line to a document")
+@write("document_id content", F.object(DOCUMENT), "add a line to a document", "append a text to a document")
 def append_to_document(state: State, args: Arguments) -> Any:
     """Append a line of text to the end of a document."""
     document = lookup(state["documents"], args["document_id"], "Document")
@@ -202,7 +225,10 @@ def append_to_document(state: State, args: Arguments) -> Any:
 
 
 @write(
-    "document_id folder_id", F.object(DOCUMENT), "move a document to another folder", "put a document into a different folder"
+    "document_id folder_id",
+    F.object(DOCUMENT),
+    "move a document to another folder",
+    "put a document elsewhere",
 )
 def move_document(state: State, args: Arguments) -> Any:
     """Move a document to another folder. Fails with a conflict when its name is taken there."""
@@ -229,7 +255,9 @@ def list_trashed_documents(state: State, args: Arguments) -> Any:
     return page("documents", list(state["trash"].values()), args["limit"], SUMMARY)
 
 
-@write("document_id", F.object(DOCUMENT), "restore a document from the trash", "get back a document I threw away")
+@write(
+    "document_id", F.object(DOCUMENT), "restore a document from the trash", "get back a document I threw away"
+)
 def restore_document(state: State, args: Arguments) -> Any:
     """Put a document from the trash back into the folder it was in."""
     document = lookup(state["trash"], args["document_id"], "Trashed document")
@@ -247,7 +275,9 @@ def restore_document(state: State, args: Arguments) -> Any:
 def share_document(state: State, args: Arguments) -> Any:
     """Share a document with a person by email, to view it unless another access is given."""
     lookup(state["documents"], args["document_id"], "Document")
-    shared = having(state["shares"], document_id=args["document_id"], collaborator_email=args["collaborator_email"])
+    shared = having(
+        state["shares"], document_id=args["document_id"], collaborator_email=args["collaborator_email"]
+    )
     require(not shared, "conflict", f"The document is shared with {args['collaborator_email']} already.")
     share_id = new_id(state, "SHA")
     state["shares"][share_id] = {"share_id": share_id, **only(args, SHARE)}
@@ -281,19 +311,25 @@ MACHINE: Final = machine(
     domain="storage",
     fields=F,
     tools=(
-        list_folders, list_folder_documents, search_documents, get_document_details, read_document_content, create_folder,
-        create_text_document, append_to_document, move_document, trash_document, list_trashed_documents, restore_document, share_document,
-        list_document_shares, revoke_share,
+        list_folders, list_folder_documents, search_documents, get_document_details, read_document,
+        create_folder, create_document, append_to_document, move_document, trash_document,
+        list_trashed_documents, restore_document, share_document, list_document_shares, revoke_share,
     ),
     initial=initial,
     pools={
-        "query": lambda s: [f["document_name"].rpartition(".")[0].split("-")[0] for f in s["documents"].values()],
+        "query": lambda s: [re.split(r"[-.]", d["document_name"])[0] for d in s["documents"].values()],
         "folder_id": lambda s: list(s["folders"]),
-        "list_folder_documents.folder_id": lambda s: [k for k in s["folders"] if having(s["documents"], folder_id=k)],
-        "move_document.folder_id": lambda s: [k for k in s["folders"] if not having(s["documents"], folder_id=k)],
+        "list_folder_documents.folder_id": lambda s: [
+            k for k in s["folders"] if having(s["documents"], folder_id=k)
+        ],
+        "move_document.folder_id": lambda s: [
+            k for k in s["folders"] if not having(s["documents"], folder_id=k)
+        ],
         "document_id": lambda s: list(s["documents"]),
         "restore_document.document_id": lambda s: list(s["trash"]),
-        "list_document_shares.document_id": lambda s: [k for k in s["documents"] if having(s["shares"], document_id=k)],
+        "list_document_shares.document_id": lambda s: [
+            k for k in s["documents"] if having(s["shares"], document_id=k)
+        ],
         "share_id": lambda s: list(s["shares"]),
     },
 )  # fmt: skip

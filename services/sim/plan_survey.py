@@ -1,0 +1,87 @@
+"""What a cluster offers a planner: its usable tools, what they mean, and how far they lead."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from schemas.catalog import Cluster, Edge, ToolSpec
+from services.sim.json_schema import property_schema, resolve
+from services.sim.plan_steps import required_of
+from services.sim.vocabulary import snake
+from services.worlds.credentials import is_credential
+from services.worlds.world import Meaning, World
+
+Json = dict[str, Any]
+
+MAX_REQUIRED: Final = 5
+MAX_LEVELS: Final = 5
+SIGNING_IN: Final = re.compile(
+    r"(^|_)(oauth\d?|access_tokens?|refresh_tokens?|token|login|logout|sign_?in|signin|sign_?out|credentials?|secrets?"
+    r"|api_?keys?|passwords?|authenticate|authorize|authorization|ping|health|healthcheck)($|_)"
+)
+"""Tools that are about access or plumbing: nobody asks an assistant for these."""
+
+
+@dataclass(frozen=True)
+class Trail:
+    """What the search knows of the cluster: its usable tools, what they mean, how far they lead."""
+
+    tools: tuple[ToolSpec, ...]
+    edges: tuple[Edge, ...]
+    meanings: dict[str, Meaning]
+    reach: dict[str, int]
+    """Length in tools of the longest path of edges that starts at a tool."""
+
+
+def survey(cluster: Cluster, world: World) -> Trail:
+    """The cluster's usable tools: no secrets among the required parameters, and few of those.
+
+    Where all tools have many parameters, the ones with the fewest are taken.
+    """
+    burdens = {
+        tool.name: float("inf") if SIGNING_IN.search(snake(tool.name)) else burden(tool)
+        for tool in cluster.tools
+    }
+    usable = [tool for tool in cluster.tools if burdens[tool.name] < float("inf")]
+    light = [tool for tool in usable if burdens[tool.name] <= MAX_REQUIRED]
+    chosen = light if len(light) >= min(2, len(usable)) else usable
+    names = {f"{tool.server}/{tool.name}" for tool in chosen}
+    edges = tuple(
+        edge
+        for edge in cluster.edges
+        if edge.source in names and edge.target in names and edge.source != edge.target
+    )
+    after: dict[str, list[str]] = {}
+    for edge in edges:
+        after.setdefault(edge.source, []).append(edge.target)
+    reach = dict.fromkeys(sorted(names), 1)
+    for _ in range(MAX_LEVELS - 1):
+        reach = {name: max([1, *(1 + reach[other] for other in after.get(name, ()))]) for name in reach}
+    meanings = {tool.name: world.meaning(tool.name) for tool in chosen}
+    return Trail(tuple(chosen), edges, meanings, reach)
+
+
+def burden(tool: ToolSpec) -> float:
+    """How many required values a call needs, objects counted by their fields; infinite for secrets."""
+    root = resolve(tool.input_schema)
+
+    def count(schema: Json, depth: int) -> float:
+        total = 0.0
+        for name in required_of(schema):
+            if is_credential(name):
+                return float("inf")
+            part = property_schema(schema, name, root)
+            kind = part.get("type")
+            if kind == "object":
+                total += 1 + (count(part, depth + 1) if depth < 3 else float("inf"))
+            elif part.get("format") in ("binary", "byte", "base64"):
+                return float("inf")
+            elif kind == "array" and property_schema(part, 0, root).get("type") == "object":
+                total += 2 + (count(property_schema(part, 0, root), depth + 1) if depth < 3 else float("inf"))
+            else:
+                total += 1.5 if kind == "boolean" and "default" not in part else 1
+        return total
+
+    return count(root, 0)

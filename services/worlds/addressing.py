@@ -1,0 +1,75 @@
+"""Which records a call names: the one it works on, those it belongs to, and others it refers to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from schemas.catalog import Json
+from services.worlds.machine import ToolError
+from services.worlds.meaning import Reading
+from services.worlds.records import Model
+
+
+class Addressing:
+    """Finds records by the arguments that name them. Unknown ones raise ``ToolError`` (not_found)."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def missing(self, collection: str, tool_label: str, value: Any) -> ToolError:
+        """The error of a value that names no record."""
+        noun = self.model.collections[collection].noun
+        return ToolError(
+            "not_found", f"No {noun} with {tool_label} {json.dumps(value, ensure_ascii=False)} was found."
+        )
+
+    def parents(self, state: Json, reading: Reading, arguments: Json) -> dict[str, str]:
+        """Ids of the records that the addressed one belongs to, by collection."""
+        found: dict[str, str] = {}
+        for parameter, collection in reading.parents:
+            if arguments.get(parameter) is None:
+                continue
+            value = arguments[parameter]
+            key = self.model.find(state, collection, value[0] if isinstance(value, list) and value else value)
+            if key is None or not self.belongs(state, collection, key, found):
+                raise self.missing(collection, reading.labels.get(parameter, parameter), arguments[parameter])
+            found[collection] = key
+        return found
+
+    def references(self, state: Json, reading: Reading, arguments: Json) -> None:
+        """Check that all other records which the arguments name exist."""
+        for parameter, collection in reading.references:
+            given = arguments.get(parameter)
+            if given is None or collection not in self.model.collections:
+                continue
+            for value in given if isinstance(given, list) else [given]:
+                if self.model.find(state, collection, value) is None:
+                    raise self.missing(collection, reading.labels.get(parameter, parameter), value)
+
+    def belongs(self, state: Json, collection: str, key: str, parents: Mapping[str, str]) -> bool:
+        """Whether a record belongs to all of ``parents`` that its kind belongs to."""
+        held = state["parents"].get(collection, {}).get(key, {})
+        return all(held.get(parent, wanted) == wanted for parent, wanted in parents.items())
+
+    def addressed(
+        self, state: Json, reading: Reading, arguments: Json, parents: Mapping[str, str]
+    ) -> list[str]:
+        """Ids of the records that the key parameter names; all must exist and belong to the parents."""
+        assert reading.key is not None
+        given = arguments.get(reading.key)
+        found: list[str] = []
+        for value in given if isinstance(given, list) else [given]:
+            key = self.model.find(state, reading.collection, value)
+            if key is None or not self.belongs(state, reading.collection, key, parents):
+                raise self.missing(reading.collection, reading.labels.get(reading.key, reading.key), value)
+            found.append(key)
+        return found
+
+    def only(self, state: Json, reading: Reading, parents: Mapping[str, str]) -> str | None:
+        """The one record of a collection that is addressed by its parents alone."""
+        for key in state["records"].get(reading.collection, {}):
+            if self.belongs(state, reading.collection, key, parents):
+                return str(key)
+        return None

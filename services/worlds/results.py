@@ -1,0 +1,133 @@
+"""What a simulated tool returns: its output schema filled in, else the entity's known fields."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from schemas.catalog import Json, ToolSpec
+from services.worlds.meaning import Reading
+from services.worlds.records import Model, Record
+from services.worlds.rendering import Renderer
+from services.worlds.verbs import participle
+from services.worlds.words import plural, tokens
+
+MAX_LISTED: Final = 5
+MAX_BYTES: Final = 6000
+
+
+class Results:
+    """Results of one server's tools."""
+
+    def __init__(self, model: Model, tools: Mapping[str, ToolSpec], readings: Mapping[str, Reading]) -> None:
+        self.model = model
+        self.tools = tools
+        self.readings = readings
+
+    def render(self, state: Json, tool: str, records: Sequence[Record], arguments: Json, total: int) -> Any:
+        """The result that shows ``records`` of ``total``, fewer fields and records if it gets too big."""
+        spec = self.tools[tool]
+        place = self.model.entities.slots.get(tool)
+        result: Any = None
+        listed = list(records[:MAX_LISTED])
+        for width, most in ((12, MAX_LISTED), (8, 4), (6, 3), (4, 2), (2, 2), (1, 1)):
+            shown = listed[:most]
+            if spec.output_schema is None or place is None:
+                result = self._plain(state, tool, shown, arguments, total, width)
+            else:
+                renderer = Renderer(self.model, state, tool, spec.output_schema, arguments, width)
+                result = renderer.result(place, shown, total)
+            if len(json.dumps(result, ensure_ascii=False)) <= MAX_BYTES:
+                break
+        return result
+
+    def _plain(
+        self, state: Json, tool: str, records: Sequence[Record], arguments: Json, total: int, width: int
+    ) -> Any:
+        """A result without an output schema: the entity's known fields, or a small natural record."""
+        reading = self.readings[tool]
+        own = self.model.collections[reading.collection]
+        shape = self._known_shape(reading)
+        renderer = Renderer(self.model, state, tool, shape, arguments, width)
+        made = [renderer.record(shape, record, (), 1) for record in records]
+        for record, one in zip(records, made, strict=True):
+            if isinstance(one, dict) and record.id[:1] != "~":
+                for name, value in state["records"].get(record.collection, {}).get(record.id, {}).items():
+                    one.setdefault(name, value)
+                for parent, held in record.parents.items():
+                    one.setdefault(f"{parent}_id", held)
+        if reading.verb in {"list", "search"} or (reading.many and reading.verb == "get"):
+            return {"_".join(tokens(plural(own.noun))) or "results": made, "total": total}
+        if reading.verb == "delete":
+            keyed = {reading.key: arguments[reading.key]} if reading.key in arguments else {}
+            stamp = self.model.value(records[0], ["deleted_at"], {}) if records else None
+            return {
+                "status": "deleted",
+                **keyed,
+                "deleted_count": total,
+                **({"deleted_at": stamp} if stamp else {}),
+            }
+        if reading.verb == "act":
+            done = participle(reading.action[0]) if reading.action and reading.writes else "ok"
+            body = made[0] if made and isinstance(made[0], dict) else {"result": made[0] if made else None}
+            return {**body, "status": done} if reading.writes else body
+        return made[0] if made else {}
+
+    def _stored(self, state: Json, record: Record) -> Json:
+        held: Json = state["records"].get(record.collection, {}).get(record.id, {})
+        return held
+
+    def _known_shape(self, reading: Reading) -> Json:
+        own = self.model.collections[reading.collection]
+        fields = dict(own.fields.values())
+        if not fields:
+            fields = natural(reading, own.primary)
+        return {"type": "object", "properties": fields}
+
+
+def natural(reading: Reading, primary: set[str]) -> Json:
+    """The fields of a small record of an entity of which nothing but the name is known."""
+    words = set(reading.collection.split("_"))
+    text: Json = {"type": "string"}
+    number: Json = {"type": "number"}
+    stamp: Json = {"type": "string", "format": "date-time"}
+    for names, fields in _NATURAL:
+        if words & names:
+            return {
+                name: {"integer": {"type": "integer"}, "number": number, "time": stamp}.get(shape, text)
+                for name, shape in fields
+            }
+    if reading.verb == "act" and not reading.writes:
+        return {
+            "id": text,
+            "result": {"type": "number"} if words & {"sum", "total"} else text,
+            "score": number,
+        }
+    key = "name" if "name" in primary and "id" not in primary else "id"
+    return {key: text, "name": text, "status": text, "created_at": stamp}
+
+
+_NATURAL: Final[tuple[tuple[frozenset[str], tuple[tuple[str, str], ...]], ...]] = (
+    (frozenset({"weather", "forecast", "temperature"}),
+     (("location", "text"), ("temperature", "number"), ("humidity", "integer"), ("observed_at", "time"))),
+    (frozenset({"price", "quote", "rate", "cost", "fee", "balance"}),
+     (("amount", "number"), ("currency", "text"), ("updated_at", "time"))),
+    (frozenset({"count", "total", "stats", "statistics", "stat", "metric", "metrics", "usage"}),
+     (("count", "integer"), ("period_start", "time"), ("period_end", "time"))),
+    (frozenset({"user", "person", "contact", "member", "customer", "profile", "employee"}),
+     (("id", "text"), ("full_name", "text"), ("email", "text"), ("status", "text"), ("created_at", "time"))),
+    (frozenset({"file", "document", "image", "photo", "pdf", "attachment", "screenshot", "download"}),
+     (("id", "text"), ("filename", "text"), ("size", "integer"), ("url", "text"), ("updated_at", "time"))),
+    (frozenset({"url", "link", "page", "website", "result", "web", "article", "news", "google", "search"}),
+     (("id", "text"), ("title", "text"), ("url", "text"), ("summary", "text"), ("published_at", "time"))),
+    (frozenset({"issue", "ticket", "task", "post", "comment", "message", "note", "thread", "conversation"}),
+     (("id", "text"), ("title", "text"), ("body", "text"), ("status", "text"), ("created_at", "time"))),
+    (frozenset({"event", "meeting", "appointment", "booking", "reservation", "calendar"}),
+     (("id", "text"), ("title", "text"), ("location", "text"), ("starts_at", "time"), ("status", "text"))),
+    (frozenset({"order", "payment", "invoice", "transaction", "refund", "charge", "subscription"}),
+     (("id", "text"), ("amount", "number"), ("currency", "text"), ("status", "text"),
+      ("created_at", "time"))),
+    (frozenset({"product", "item", "article", "listing"}),
+     (("id", "text"), ("name", "text"), ("price", "number"), ("currency", "text"), ("quantity", "integer"))),
+)  # fmt: skip
