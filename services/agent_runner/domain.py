@@ -133,7 +133,7 @@ def evolve(run: Run, envelope: Envelope) -> Run:
     if isinstance(data, CodeExecuted):
         return replace(run, executed=(*run.executed, data))
     if isinstance(data, BlueprintPlanned):
-        blueprint = data.blueprint
+        blueprint, early = data.blueprint, run.early
         run = replace(
             run,
             blueprint=blueprint,
@@ -144,7 +144,7 @@ def evolve(run: Run, envelope: Envelope) -> Run:
             usage=data.usage,
             early=(),
         )
-        for event in run.early:
+        for event in early:
             run = _apply(run, event)
         return run
     if isinstance(data, RunFinished | RunFailed):

@@ -71,8 +71,9 @@ SHAPES: Final = {
 }
 FLAGS: Final = {
     "clarifies": 'at least one fact has "asked": true, so that the assistant has to ask for it',
-    "recovers": 'exactly one step has "fault": {"error": "timeout" | "rate_limited" | "unavailable",
-    "times": 1}',
+    "recovers": (
+        'exactly one step has "fault": {"error": "timeout" | "rate_limited" | "unavailable", "times": 1}'
+    ),
     "codes": "one step runs code",
     "refuses": "the user asks for something that must not be done",
 }

@@ -53,8 +53,8 @@ RETRY = (
 QUESTION = (
     "Could you tell me {labels}?", "Before I can do that, what {be} {labels}?",
     "I just need one more thing from you: what {be} {labels}?", "What {be} {labels}?",
-    "Happy to help. Could you please give me {labels}?", "To go on,
-    I need to know {labels}. Could you share {it}?",
+    "Happy to help. Could you please give me {labels}?",
+    "To go on, I need to know {labels}. Could you share {it}?",
     "Can you let me know {labels}?",
 )  # fmt: skip
 ASK_AGAIN = ("I'm sorry, I still need {labels} to go on. Do you have {it}?",)

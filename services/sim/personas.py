@@ -54,8 +54,8 @@ CONNECTORS: Final[dict[Style, tuple[str, ...]]] = {
     "plain": ("Then {clause}.", "After that, {clause}.", "Next, {clause}.", "Then I need to {clause}.",
               "Once that's done, {clause}.", "From there, {clause}."),
     "polite": ("Then please {clause}.", "After that, could you {clause}?", "Next, please {clause}.",
-               "Once that's done, please {clause}.", "Then I'd like to {clause}.", "From there,
-               please {clause}."),
+               "Once that's done, please {clause}.", "Then I'd like to {clause}.",
+               "From there, please {clause}."),
     "brisk": ("Then {clause}.", "Next, {clause}.", "After that, {clause}.", "Once you have that, {clause}.",
               "From there, {clause}.", "Then I need to {clause}."),
     "chatty": ("Then {clause}, please.", "Once you have that, {clause}.", "After that I'd like to {clause}.",
@@ -67,8 +67,8 @@ ALONGSIDE: Final[dict[Style, tuple[str, ...]]] = {
     "plain": ("Also, {clause}.", "I also need to {clause}.", "And {clause} as well."),
     "polite": ("Could you also {clause}?", "Please also {clause}.", "I'd also like to {clause}."),
     "brisk": ("Also {clause}.", "And {clause}.", "Plus, {clause}."),
-    "chatty": ("Oh, and could you {clause} too?", "I'd also like to {clause}.", "While you're at it,
-               {clause}."),
+    "chatty": ("Oh, and could you {clause} too?", "I'd also like to {clause}.",
+               "While you're at it, {clause}."),
     "formal": ("Please also {clause}.", "In addition, please {clause}.", "I would also like to {clause}."),
 }  # fmt: skip
 ASKING: Final[dict[Style, tuple[str, ...]]] = {
@@ -82,5 +82,8 @@ ASKING: Final[dict[Style, tuple[str, ...]]] = {
     "formal": ("Please report {answers}.", "Please confirm {answers}.", "I also require {answers}.",
                "Please state {answers} in your reply."),
 }  # fmt: skip
-OWN: Final = r"(I'd (also )?like to|I want to|I need to|I also need to|I would (also |then )?like to|I'm trying to|^Need to) \{clause"
+OWN: Final = (
+    r"(I'd (also )?like to|I want to|I need to|I also need to|I would (also |then )?like to|I'm trying to"
+    r"|^Need to) \{clause"
+)
 """Templates in which a clause says what the user themselves gets or does."""

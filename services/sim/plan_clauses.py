@@ -92,6 +92,7 @@ def make_clauses(
 
 def with_article(phrase: str) -> str:
     """The phrase with "an" before vowels."""
+    phrase = re.sub(r"\ban (?=(?:uni|use|usa|eu|one\b|once|ur|uti))", "a ", phrase)
     return re.sub(r"\b(a) (?=[aeiou])(?!uni|use|usa|eu|one\b|once|ur|uti|ui)", "an ", phrase)
 
 
@@ -179,14 +180,15 @@ def holder_noun(path: Sequence[str | int], origin: Planned) -> str:
 
 
 def ordinal(group: Sequence[Planned], origin: Planned, noun: str, twins: Sequence[str]) -> str:
-    """How the user points at a record of a result: "the first order", "that order", "the first two orders"."""
+    """How the user points at a record: "the first order", "that order", "the first two orders"."""
     items = [next((item for item in step.items if item.step == origin.id), None) for step in group]
     indices = [item.index for item in items if item is not None and item.length > 1]
     if len(group) > 1 and len(indices) == len(group):
         unique = sorted(set(indices))
         if len(unique) > 1 and unique == list(range(len(unique))):
             return f"the first {NUMBERS.get(len(unique), len(unique))} {plural_noun(noun)}"
-        return f"the {listed([ORDINALS[min(index, 3)] for index in unique])} {noun}"
+        named = listed([ORDINALS[min(index, 3)] for index in unique])
+        return f"the {named} {plural_noun(noun) if len(unique) > 1 else noun}"
     if indices:
         return f"the {ORDINALS[min(indices[0], 3)]} {noun}"
     new = "new " if origin.meaning.verb == "create" else ""

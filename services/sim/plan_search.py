@@ -369,7 +369,16 @@ def score(sketch: Sketch, target: Target) -> float:
     value -= 3.0 * sum(
         len({wave for tool, wave in names if tool == name}) > 1 for name in sorted(sketch.used)
     )
+    value -= 2.0 * sum(collides(one, other) for one in steps for other in steps)
     value -= 0.8 * sum(is_vague(fact) for fact in sketch.facts.values())
     if not sketch.facts:
         value -= 3.0 if "clarifies" in target.flags else 0.5
     return value
+
+
+def collides(one: Planned, other: Planned) -> bool:
+    """Whether ``one`` changes, in the same wave, a record that ``other`` works on: then order would matter."""
+    if one.id == other.id or one.wave != other.wave or one.meaning.verb not in ("update", "delete", "act"):
+        return False
+    mine, theirs = ({plain(value) for value in step.values.values()} for step in (one, other))
+    return bool(mine & theirs)

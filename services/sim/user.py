@@ -20,9 +20,8 @@ UNKNOWN = (
     "I don't know, I'm afraid. Please do what you can without it.",
 )  # fmt: skip
 THANKS = (
-    "Thanks, that's all I needed.", "Great, thank you!", "Perfect, thanks for your help.", "Thank you,
-    that's it.",
-    "Wonderful, thanks!", "That's everything. Thanks a lot.",
+    "Thanks, that's all I needed.", "Great, thank you!", "Perfect, thanks for your help.",
+    "Thank you, that's it.", "Wonderful, thanks!", "That's everything. Thanks a lot.",
 )  # fmt: skip
 CONFIRMATION = re.compile(
     r"\b(shall i|should i|do you want me to|would you like me to|can you confirm|please confirm|is that right"

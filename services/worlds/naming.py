@@ -72,6 +72,8 @@ def entity_words(identifier: str) -> tuple[str, ...]:
 def stem_of(parameter: str) -> tuple[str, ...]:
     """The words of an identifying parameter without its identifying ending; () for a bare ``id``."""
     words = list(turned(tokens(parameter)))
+    if words in (["username"], ["login"]):
+        return ("user",)
     while words and words[-1] in ID_WORDS | _HANDLE_WORDS:
         words.pop()
     return (*words[:-1], singular(words[-1])) if words else ()

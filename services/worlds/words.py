@@ -104,7 +104,7 @@ def tokens(identifier: str) -> tuple[str, ...]:
     found: list[str] = []
     for piece in _PIECES.findall(text):
         word = piece.lower()
-        glued = _GLUED.match(word)
+        glued = None if word == "username" else _GLUED.match(word)
         found.extend(glued.groups() if glued else (word,))
     return tuple(found)
 

@@ -117,7 +117,7 @@ def test_given_another_hash_of_the_cluster_then_it_waits_for_exactly_the_one_tha
     assert isinstance(domain.next_step(state, catalog(CLUSTER, OTHER)), Perform)
 
 
-def test_given_a_catalog_formed_anew_then_an_earlier_command_still_finds_its_cluster_and_the_same_distractors():
+def test_given_a_catalog_formed_anew_then_an_earlier_command_finds_its_cluster_and_the_same_distractors():
     state = domain.evolve(domain.initial("c.1.1"), envelope(command()))
     reference = catalog(CLUSTER, OTHER)
     first = domain.next_step(state, reference)
