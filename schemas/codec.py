@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from schemas.envelope import PREFIX, Envelope, Message
 from schemas.topics import MESSAGES, TOPICS, Topic
-from schemas.upcast import upcast
+from schemas.upcast import Raw, upcast
 
 LATEST: Final[dict[str, tuple[int, type[Message]]]] = {
     name.rpartition(".v")[0]: (message.VERSION, message) for name, message in MESSAGES.items()
@@ -45,24 +45,23 @@ def decode(topic: Topic, key: str, headers: Mapping[str, str], value: bytes | No
         topic.partition(key)
     except ValueError as error:
         raise Undecodable("wrong_key", str(error)) from None
-    name, _, version = type_name.rpartition(".v")
     try:
-        if int(version) < message.VERSION:
-            data = message.model_validate(upcast(name, int(version), message.VERSION, json.loads(value)))
+        if version_of(type_name) < message.VERSION:
+            data = message.model_validate(lifted(type_name, message, json.loads(value)))
         else:
             data = message.model_validate_json(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise Undecodable("not_valid", f"{type_name} at {where or 'the top'}: {first['msg']}") from None
-    except (ValueError, LookupError, RecursionError) as error:
+        code = "not_json" if first["type"] == "json_invalid" else "not_valid"
+        raise Undecodable(code, f"{type_name} at {where or 'the top'}: {first['msg']}") from None
+    except Undecodable:
+        raise
+    except (ValueError, RecursionError) as error:
         raise Undecodable("not_json", f"{type_name}: {error}") from None
-    try:
-        sequence = int(headers.get(PREFIX + "sequence", "0"))
-    except ValueError:
-        raise Undecodable(
-            "bad_header", f"ce_sequence {headers[PREFIX + 'sequence']!r} is no number"
-        ) from None
+    sequence = headers.get(PREFIX + "sequence", "0")
+    if not is_count(sequence):
+        raise Undecodable("bad_header", f"ce_sequence {sequence[:40]!r} is no count")
     identity = headers.get(PREFIX + "id", "")
     if not identity:
         raise Undecodable("bad_header", "ce_id is missing")
@@ -74,7 +73,7 @@ def decode(topic: Topic, key: str, headers: Mapping[str, str], value: bytes | No
         data=data,
         correlationid=headers.get(PREFIX + "correlationid", ""),
         causationid=headers.get(PREFIX + "causationid", ""),
-        sequence=sequence,
+        sequence=int(sequence),
         predecessor=headers.get(PREFIX + "predecessor", ""),
         traceparent=headers.get("traceparent", ""),
     )
@@ -86,12 +85,11 @@ def message_type(topic: Topic, type_name: str) -> type[Message]:
     Raises:
         Undecodable: unknown type, a version newer than this program, or a type of another topic.
     """
-    name, _, version = type_name.rpartition(".v")
-    known = LATEST.get(name)
-    if known is None or not version.isdigit() or int(version) < 1:
-        raise Undecodable("unknown_type", f"{type_name!r} is not in the language of this program")
+    known = LATEST.get(type_name.rpartition(".v")[0])
+    if known is None or version_of(type_name) < 1:
+        raise Undecodable("unknown_type", f"{type_name[:200]!r} is not in the language of this program")
     latest, message = known
-    if int(version) > latest:
+    if version_of(type_name) > latest:
         raise Undecodable(
             "newer_version",
             f"{type_name} was written by a newer program; this one knows v{latest}: upgrade it",
@@ -99,6 +97,32 @@ def message_type(topic: Topic, type_name: str) -> type[Message]:
     if message not in topic.messages:
         raise Undecodable("wrong_topic", f"{type_name} does not belong on {topic.name}")
     return message
+
+
+def version_of(type_name: str) -> int:
+    """The version that a type name ends with; 0 when it ends with none."""
+    version = type_name.rpartition(".v")[2]
+    return int(version) if is_count(version) else 0
+
+
+def is_count(text: str) -> bool:
+    """Whether ``text`` is a count in ASCII digits, of a length that cannot be an attack."""
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+def lifted(type_name: str, message: type[Message], raw: Any) -> Raw:
+    """The JSON object ``raw`` of an old version as the version that ``message`` is of.
+
+    Raises:
+        Undecodable: ``raw`` is no object, or not one that this version could have been.
+    """
+    if not isinstance(raw, dict):
+        raise Undecodable("not_valid", f"{type_name} at the top: it must be an object")
+    name = type_name.rpartition(".v")[0]
+    try:
+        return upcast(name, version_of(type_name), message.VERSION, raw)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise Undecodable("not_valid", f"{type_name}: an upcaster misses {error}") from None
 
 
 def topic_named(name: str) -> Topic:

@@ -23,7 +23,7 @@ def slot_of(run: str) -> int:
         ValueError: when ``run`` is not of the form that ``run_id`` makes.
     """
     parts = run.split(".")
-    if len(parts) not in (3, 4) or not all(part.isdigit() for part in parts[1:]):
+    if len(parts) not in (3, 4) or not all(part.isascii() and part.isdigit() for part in parts[1:]):
         message = f"not a run id: {run!r}; the form is campaign.slot.attempt or campaign.slot.attempt.retry"
         raise ValueError(message)
     return int(parts[1])

@@ -260,7 +260,6 @@ def sim_server(
     as_json: AsJson = False,
 ) -> int:
     """Serve the scripted models over OpenAI-compatible HTTP, until Ctrl-C."""
-
     bounds = _latency_s(latency_ms)
     try:
         from services.sim.server import serve
@@ -284,7 +283,6 @@ def sim_server(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command: returns its exit code. 0 done, 1 not done or short, 2 bad input, 130 interrupted."""
-
     try:
         code = app(args=list(sys.argv[1:] if argv is None else argv), standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):

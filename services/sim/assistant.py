@@ -33,6 +33,8 @@ Json = dict[str, Any]
 
 MAX_ATTEMPTS = 5
 """Failed calls of one step after which the assistant gives up and says so."""
+MAX_SUMMARY = 6
+"""Steps that the final answer speaks of."""
 MAX_QUESTIONS = 2
 """Times the same thing is asked for."""
 
@@ -292,7 +294,7 @@ def lead_in(due: Sequence[ScriptStep], progress: Progress, rng: random.Random) -
 def final_answer(script: AssistantScript, progress: Progress, rng: random.Random) -> str:
     """What was done, and every value that the script wants reported, as the observations hold it."""
     purposes = list(dict.fromkeys(step.purpose for step in script.steps if step.purpose))
-    done = [past(definite(addressed(purpose))) for purpose in purposes[:4]]
+    done = [past(definite(addressed(purpose))) for purpose in purposes[:MAX_SUMMARY]]
     parts = []
     if done and (not script.answer or rng.random() < 0.8):
         parts.append(pick(rng, DONE).format(done=listed(done)))

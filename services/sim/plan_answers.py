@@ -39,6 +39,10 @@ POINTLESS: Final = re.compile(
     r"|per_page|schema|request_id|trace\w*|success|ok|extensions?|metadata|self_link|uuid|guid|arn|rev\w*|color)($|_)"
 )
 READABLE_NUMBER: Final = re.compile(r"[A-Z]{2,5}-\d+")
+COUNTS: Final = {
+    "total found": "number of matches", "total count": "total number of results",
+    "total results": "total number of results", "count": "number of results",
+}  # fmt: skip
 DATES: Final = {
     "created( at| on)?": "creation date", "updated( at| on)?": "date of the last update",
     "modified( at| on)?": "date of the last change", "deleted( at| on)?": "deletion date",
@@ -189,7 +193,7 @@ def label_of(step: Planned, path: Sequence[str | int], text: str) -> str:
     keys = [part for part in path if isinstance(part, str)]
     indices = [part for part in path if isinstance(part, int)]
     words = step.meaning.labels.get(keys[-1]) or name_words(keys[-1])
-    words = re.sub(r"^(is|has) ", "", words)
+    words = COUNTS.get(words, re.sub(r"^(is|has) ", "", words))
     words = re.sub(
         r"(?<=\w) (minutes|hours|days|seconds|bytes|percent|usd|eur)$", lambda unit: f" in {unit[1]}", words
     )

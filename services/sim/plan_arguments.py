@@ -19,7 +19,7 @@ from services.sim.plan_reading import Reader
 from services.sim.plan_steps import Filling, Json, Path, Planned, Unfillable, required_of
 from services.sim.spelling import readable, spell
 from services.sim.vocabulary import OPAQUE, clash, is_spoken, is_technical, name_words
-from services.sim.wording import plural
+from services.sim.wording import ORDINALS, plural
 from services.worlds.words import singular
 from services.worlds.world import World
 
@@ -137,7 +137,11 @@ class Filler:
         known = list(self.world.known(self.state, self.tool.name, name, filling.values))
         if not self.fresh or not (known or self.creates):
             for fact in (*self.facts.values(), *filling.facts.values()):
-                if fact.label == label and readable(fact.value, schema, root) and same_kind(fact, name):
+                if (
+                    plain_label(fact.label) == label
+                    and readable(fact.value, schema, root)
+                    and same_kind(fact, name)
+                ):
                     return FromFact(fact=fact.name), fact.value
         self.rng.shuffle(known)
         for value in known[:MAX_CHOICES]:
@@ -243,6 +247,12 @@ def too_long(word: str) -> bool:
     """Whether a word is a code that no person would copy out; a UUID still passes."""
     opaque = len(word) > LONG_CODE and OPAQUE.fullmatch(word) and "@" not in word and "://" not in word
     return bool(opaque) and UUID.fullmatch(word) is None
+
+
+def plain_label(label: str) -> str:
+    """A label without the ordinal that tells it from others of its kind."""
+    first, _, rest = label.partition(" ")
+    return rest if first in ORDINALS and rest else label
 
 
 def same_kind(fact: Fact, name: str) -> bool:

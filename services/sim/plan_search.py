@@ -377,7 +377,7 @@ def score(sketch: Sketch, target: Target) -> float:
 
 
 def collides(one: Planned, other: Planned) -> bool:
-    """Whether ``one`` changes, in the same wave, a record that ``other`` works on: then order would matter."""
+    """Whether ``one`` changes a record that ``other`` works on in the same wave: order would matter."""
     if one.id == other.id or one.wave != other.wave or one.meaning.verb not in ("update", "delete", "act"):
         return False
     mine, theirs = ({plain(value) for value in step.values.values()} for step in (one, other))

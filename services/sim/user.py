@@ -62,7 +62,7 @@ def reply(messages: Sequence[Json], goal: str, facts: Sequence[Fact], seed: int)
     if CLOSING.search(said) or not asks_something(said):
         return UserReply(pick(rng, THANKS), ends=True)
     told_before = " ".join(str(message.get("content")) for message in dialogue if message["role"] == "user")
-    wanted = [fact for fact in facts if names(said, fact.label)]
+    wanted = named_in(said, facts)
     if not wanted and OPEN_QUESTION.search(said):
         wanted = [fact for fact in facts if fact.asked and told(fact.label, fact.value) not in told_before]
     if wanted:
@@ -80,6 +80,16 @@ def asks_something(text: str) -> bool:
         return True
     last = re.split(r"(?<=[.!])\s+", outside.strip())[-1]
     return bool(re.search(r"\bplease (provide|share|tell|give|specify|enter|confirm)\b", last, re.IGNORECASE))
+
+
+def named_in(text: str, facts: Sequence[Fact]) -> list[Fact]:
+    """The facts that the text speaks of; "order number" does not speak of a mere "number" as well."""
+    rest, found = text.lower(), []
+    for fact in sorted(facts, key=lambda one: -len(one.label)):
+        if names(rest, fact.label):
+            found.append(fact.name)
+            rest = rest.replace(fact.label.lower(), " ")
+    return [fact for fact in facts if fact.name in found]
 
 
 def names(text: str, label: str) -> bool:

@@ -89,6 +89,8 @@ def name_words(name: str) -> str:
 def noun_of(label: str) -> str:
     """What a label identifies: "order number" is an order's; empty for a bare "number" or "id"."""
     words = label.split()
+    if any(word.lower() in ("email", "phone") for word in words):
+        return ""
     while words and words[-1].lower().removesuffix("s") in (*IDENTIFIERS, "addres"):
         words.pop()
     return " ".join(words)

@@ -70,8 +70,8 @@ def addressed(clause: str) -> str:
 
 
 def definite(clause: str) -> str:
-    """The clause about the one thing at hand: "cancel an order" → "cancel the order"."""
-    return re.sub(r"\b(a|an)\s", "the ", clause, count=1)
+    """The clause about the things at hand: "cancel an order" → "cancel the order"."""
+    return re.sub(r"\b(a|an)\s(?!(?:lot|few|bit|while|time|day|week|month|year)\b)", "the ", clause)
 
 
 def plural(label: str) -> bool:

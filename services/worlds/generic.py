@@ -136,7 +136,7 @@ class SimulatedServer:
             raise ToolError("limit_exceeded", f"No more than {MAX_RECORDS} {plural(own.noun)} can be kept.")
         given = written(call.reading, call.arguments)
         chosen = next((str(value) for name, value in given.items() if self._is_id(call, name, value)), None)
-        if chosen is not None and chosen in records:
+        if chosen is not None and self.model.find(call.state, call.collection, chosen) is not None:
             said = json.dumps(chosen, ensure_ascii=False)
             raise ToolError("conflict", f"There is already a {own.noun} {said}.")
         linked = {

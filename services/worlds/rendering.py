@@ -252,10 +252,11 @@ class Renderer:
             return made
         if depth > MAX_DEPTH and not least:
             return []
-        return [
+        found = [
             self._field(singular(name), items, record, (*path, str(at)), depth + 1)
             for at in range(min(size, 20))
         ]
+        return found if least else [value for value in found if value not in ({}, [])]
 
     def _chosen(self, schema: Json, depth: int) -> list[tuple[str, Json]]:
         """The properties to show: required ones, then identifiers and what tools take, then the rest."""
@@ -283,7 +284,7 @@ class Renderer:
         if not satisfiable(schema) or silent(key) or key.startswith("$") or name.startswith("_links"):
             return 9
         if which in {"object", "array"}:
-            if depth >= MAX_DEPTH - 1:
+            if depth >= MAX_DEPTH:
                 return 9
             if key in NAMESPACES:
                 return 0

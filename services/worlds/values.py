@@ -64,16 +64,8 @@ def plausible(
 
 def _choice(options: list[Any], schema: Json, rng: random.Random) -> Any:
     """An enum member; those of the declared type where the enum holds others too."""
-    types: dict[str, type | tuple[type, ...]] = {
-        "string": str,
-        "integer": int,
-        "number": (int, float),
-        "boolean": bool,
-    }
-    wanted = types.get(kind(schema))
-    fitting = [option for option in options if wanted and isinstance(option, wanted)]
-    if "pattern" in schema:
-        fitting = [option for option in fitting if fits(option, schema)] or fitting
+    rest = {key: value for key, value in schema.items() if key != "enum"}
+    fitting = [option for option in options if fits(option, rest)]
     return rng.choice(fitting or options)
 
 

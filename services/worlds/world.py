@@ -67,7 +67,7 @@ def hand_written() -> Mapping[str, Machine]:
 
 
 class World:
-    """One world, for the tools of one run.
+    """One world, for the tools of one run. Of two tools with one name, the first counts.
 
     A server is behaved by its machine when ``machines`` has its id and the machine knows the tool; a
     server's other tools are simulated. Both parts keep their state apart, under the server's id.
@@ -77,11 +77,13 @@ class World:
         self, tools: Sequence[ToolSpec], seed: int, machines: Mapping[str, Machine] | None = None
     ) -> None:
         self.seed = seed
-        self.tools = {spec.name: spec for spec in tools}
+        self.tools: dict[str, ToolSpec] = {}
+        for spec in tools:
+            self.tools.setdefault(spec.name, spec)
         known = hand_written() if machines is None else machines
         self.machines: dict[str, Machine] = {}
         rest: dict[str, list[ToolSpec]] = {}
-        for spec in tools:
+        for spec in self.tools.values():
             machine = known.get(spec.server)
             if machine is not None and self._told(spec) in machine.handlers:
                 self.machines[spec.server] = machine

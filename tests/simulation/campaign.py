@@ -9,6 +9,8 @@ from functools import cache
 from typing import Any
 
 from schemas.catalog import ImportServer
+from schemas.diversity import TrajectoryAdmitted, TrajectoryRejected
+from schemas.envelope import Envelope
 from schemas.evolution import CampaignSpec
 from schemas.topics import CATALOG_EVENTS
 from services.agent_runner.domain import AskAssistant, AskJudge, AskUser, CallTool
@@ -16,6 +18,7 @@ from services.blueprint_planner.domain import Plan
 from services.console.embedded import RunPlan, opening, services
 from services.console.export import dataset_bytes
 from services.console.ledger import Ledger
+from services.kit.chain import Chain, Head
 from services.kit.fold import Fold
 from services.kit.log import Outgoing
 from services.kit.models import ModelRouter
@@ -48,7 +51,7 @@ def imported() -> tuple[Outgoing, ...]:
             break
         log.put([one.outgoing for one in sealed])
     assert (CATALOG_EVENTS.name, 0) in log.partitions
-    return tuple(Outgoing(r.topic, r.partition, r.key, r.headers, r.value) for r in log.records)
+    return tuple(Outgoing(r.topic, r.partition, r.key, r.headers, r.value) for r, _ in log.records)
 
 
 def request_key(service: Performer, effect: Any) -> tuple[Any, ...]:
@@ -70,6 +73,7 @@ class Performers:
     def __init__(self) -> None:
         self.services = services(ModelRouter(SimModel()))
         self.requests: Counter[tuple[Any, ...]] = Counter()
+        self.decoded: dict[tuple[str, str], Envelope] = {}
         self._known: dict[tuple[Any, ...], Sequence[Draft]] = {}
 
     def __call__(self, service: Performer, effect: Any) -> Sequence[Draft]:
@@ -82,9 +86,9 @@ class Performers:
 
 def simulate(schedule: int, performers: Performers, faults: Faults | None = None) -> System:
     """The campaign under one schedule, run to its end."""
-    system = System(
-        performers.services, random.Random(f"schedule/{schedule}"), faults or Faults(), performers
-    )
+    log = Log(decoded=performers.decoded)
+    rng = random.Random(f"schedule/{schedule}")
+    system = System(performers.services, rng, faults or Faults(), performers, log)
     system.start(imported())
     system.run()
     return system
@@ -93,9 +97,26 @@ def simulate(schedule: int, performers: Performers, faults: Faults | None = None
 def ledger(system: System) -> Ledger:
     """What the log says at the end."""
     found = Ledger()
-    for record in system.log.records:
+    for record, _ in system.log.records:
         found.fold(record)
     return found
+
+
+def outcome(system: System) -> dict[tuple[str, str], Head]:
+    """The last accepted event of every chain that decides something.
+
+    An event's id covers its content and its predecessor, so equal heads are equal histories. Left out
+    are the chains of runs that the campaign ended before.
+    """
+    chains: dict[str, Chain] = {}
+    admitted: set[str] = set()
+    for record, envelope in system.log.records:
+        if chains.setdefault(record.key, Chain()).accept(record.topic, envelope):
+            data = envelope.data
+            if isinstance(data, TrajectoryAdmitted | TrajectoryRejected):
+                admitted.add(data.run)
+    kept = admitted | {SPEC.campaign}
+    return {(topic, key): head for key in kept for topic, head in sorted(chains[key].heads.items())}
 
 
 def dataset(system: System) -> bytes:

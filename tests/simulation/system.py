@@ -13,6 +13,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from schemas.codec import decode
@@ -40,24 +41,24 @@ def finish(work: Coroutine[Any, Any, Any]) -> Any:
 
 @dataclass
 class Log:
-    """Partitions in memory, with every record decoded once."""
+    """Partitions in memory. An event's id covers what it says, so each is decoded once for all logs."""
 
     partitions: dict[tuple[str, int], list[tuple[Record, Envelope]]] = field(default_factory=dict)
-    records: list[Record] = field(default_factory=list)
-    decoded: dict[tuple[str, str, bytes], Envelope] = field(default_factory=dict)
+    records: list[tuple[Record, Envelope]] = field(default_factory=list)
+    decoded: dict[tuple[str, str], Envelope] = field(default_factory=dict)
 
     def put(self, outgoing: Sequence[Outgoing]) -> None:
         for one in outgoing:
             place = (one.topic, one.partition)
             stored = self.partitions.setdefault(place, [])
             record = Record(one.topic, one.partition, len(stored), one.key, one.headers, one.value)
-            known = (one.topic, one.headers["ce_id"], one.value or b"")
+            known = (one.topic, one.headers["ce_id"])
             envelope = self.decoded.get(known)
             if envelope is None:
                 envelope = decode(TOPICS[one.topic], one.key, one.headers, one.value)
                 self.decoded[known] = envelope
             stored.append((record, envelope))
-            self.records.append(record)
+            self.records.append((record, envelope))
 
     def ends(self, topics: Sequence[str]) -> Offsets:
         return {place: len(stored) for place, stored in self.partitions.items() if place[0] in topics}
@@ -71,6 +72,8 @@ class Replica:
     engine: Fold | Window
     topics: frozenset[str]
     positions: Offsets
+    behind: list[tuple[str, int]] = field(default_factory=list)
+    """Partitions with records that it has not read."""
     tasks: list[Task] = field(default_factory=list)
 
 
@@ -92,15 +95,15 @@ class System:
     rng: random.Random
     faults: Faults
     perform: Callable[[Performer, Any], Sequence[Draft]]
+    log: Log
     capacity: int = 4
-    log: Log = field(default_factory=Log)
     replicas: list[Replica] = field(default_factory=list)
     appends: list[tuple[Replica, list[Sealed]]] = field(default_factory=list)
     committed: dict[str, Offsets] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 
     def start(self, opening: Sequence[Outgoing]) -> None:
-        self.log.put(opening)
+        self.put(opening)
         for service in self.services:
             self.start_replica(service)
 
@@ -113,8 +116,19 @@ class System:
             topics = [topic.name for topic in topics_of(service)]
             start = dict(self.committed.get(service.name, {}))
             engine = Window(service, start, self.log.ends(topics))
-            self.log.put([one.outgoing for one in seal(service.announce, {}, service.name, TIME)])
-        self.replicas.append(Replica(service, engine, frozenset(topics), dict(start)))
+            self.put([one.outgoing for one in seal(service.announce, {}, service.name, TIME)])
+        replica = Replica(service, engine, frozenset(topics), dict(start))
+        for place, end in self.log.ends(topics).items():
+            if replica.positions.get(place, 0) < end:
+                replica.behind.append(place)
+        self.replicas.append(replica)
+
+    def put(self, outgoing: Sequence[Outgoing]) -> None:
+        self.log.put(outgoing)
+        for place in {(one.topic, one.partition): None for one in outgoing}:
+            for replica in self.replicas:
+                if place[0] in replica.topics and place not in replica.behind:
+                    replica.behind.append(place)
 
     def run(self) -> None:
         for step in range(MAX_STEPS):
@@ -138,13 +152,10 @@ class System:
             return True
         work: list[Callable[[], None]] = []
         for replica in self.replicas:
-            behind = self.behind(replica)
-            if behind:
-                work.append(lambda replica=replica, behind=behind: self.deliver(replica, behind))
-            work.extend(
-                lambda replica=replica, task=task: self.end_effect(replica, task)
-                for task in replica.tasks[:1]
-            )
+            if replica.behind:
+                work.append(partial(self.deliver, replica))
+            if replica.tasks:
+                work.append(partial(self.end_effect, replica))
         if self.appends:
             work.append(self.land)
         if work:
@@ -153,21 +164,16 @@ class System:
         due = [self.take_up(replica) for replica in self.replicas]
         return any(due)
 
-    def behind(self, replica: Replica) -> list[tuple[str, int]]:
-        return [
-            place
-            for place, stored in self.log.partitions.items()
-            if place[0] in replica.topics and replica.positions.get(place, 0) < len(stored)
-        ]
-
-    def deliver(self, replica: Replica, behind: list[tuple[str, int]]) -> None:
-        place = self.rng.choice(behind)
+    def deliver(self, replica: Replica) -> None:
+        place = self.rng.choice(replica.behind)
         stored = self.log.partitions[place]
         position = replica.positions.get(place, 0)
         end = min(len(stored), position + self.rng.choice((1, 1, 2, 5, 50)))
         for record, envelope in stored[position:end]:
             replica.engine.receive(record, envelope)
         replica.positions[place] = end
+        if end == len(stored):
+            replica.behind.remove(place)
         if self.rng.random() < 0.7:
             self.take_up(replica)
 
@@ -177,15 +183,14 @@ class System:
         else:
             sealed, tasks = replica.engine.due(max(0, self.capacity - len(replica.tasks)), TIME)
         replica.tasks.extend(tasks)
-        self.rng.shuffle(replica.tasks)
         if sealed:
             self.appends.append((replica, sealed))
         return bool(sealed or tasks)
 
-    def end_effect(self, replica: Replica, task: Task) -> None:
+    def end_effect(self, replica: Replica) -> None:
         assert isinstance(replica.engine, Window)
         assert isinstance(replica.service, Performer)
-        replica.tasks.remove(task)
+        task = replica.tasks.pop(self.rng.randrange(len(replica.tasks)))
         sealed = replica.engine.performed(task, self.perform(replica.service, task.effect), TIME)
         if sealed:
             self.appends.append((replica, sealed))
@@ -196,10 +201,10 @@ class System:
         replica = self.rng.choice(self.appends)[0]
         index = next(i for i, (owner, _) in enumerate(self.appends) if owner is replica)
         _, sealed = self.appends.pop(index)
-        self.log.put([one.outgoing for one in sealed])
+        self.put([one.outgoing for one in sealed])
         if self.rng.random() < self.faults.double_append:
             self.counts["doubled"] += 1
-            self.log.put([one.outgoing for one in sealed])
+            self.put([one.outgoing for one in sealed])
 
     def commit(self, replica: Replica) -> None:
         if isinstance(replica.engine, Window):
@@ -216,7 +221,7 @@ class System:
             if owner is not replica:
                 kept.append((owner, sealed))
             elif self.rng.random() < 0.5:
-                self.log.put([one.outgoing for one in sealed])
+                self.put([one.outgoing for one in sealed])
         self.appends = kept
         if not any(other.service is replica.service for other in self.replicas):
             self.start_replica(replica.service)

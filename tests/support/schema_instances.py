@@ -35,7 +35,9 @@ def _fitting(node: dict[str, Any], defs: dict[str, Any], depth: int) -> st.Searc
     longest = 0 if depth > DEEPEST else 2
     match node.get("type"):
         case "object" if "properties" in node:
-            needed = set(node.get("required", ()))
+            # A constant is what alternatives are told apart by, so it is written though it is the default.
+            constant = {name for name, part in node["properties"].items() if "const" in part}
+            needed = constant | set(node.get("required", ()))
             fields = {name: _fitting(part, defs, depth) for name, part in node["properties"].items()}
             return st.fixed_dictionaries(
                 {name: one for name, one in fields.items() if name in needed},

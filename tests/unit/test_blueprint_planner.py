@@ -19,9 +19,12 @@ from services.blueprint_planner.completion import holds, offered, references
 from services.blueprint_planner.planning import plan
 from services.kit.chat import ChatReply, ChatRequest, ModelFailed
 from services.kit.service import Closed, Perform, Wait
-from services.sim import planner
+from services.sim import assistant, planner, user
 from services.sim.actors import SimModel
 from services.sim.arguments import resolve_source
+from services.sim.json_schema import at
+from services.sim.script_maker import make_script
+from services.sim.spelling import literal
 from services.worlds.machines import MACHINES
 from services.worlds.world import World
 
@@ -379,3 +382,55 @@ def test_when_planning_itself_breaks_it_is_infrastructure():
     assert isinstance(draft.data, BlueprintRejected)
     assert draft.data.content is False
     assert "boom" in draft.data.rejections[0].detail
+
+
+# --- the plan, carried out
+
+
+def carried_out(blueprint: Blueprint) -> tuple[list[dict], dict]:
+    """The dialogue of a perfect run without faults, and the world's last state."""
+    world, state = World(blueprint.tools, blueprint.seed), blueprint.initial_state
+    tools = [
+        {"type": "function", "function": {"name": tool.name, "parameters": tool.input_schema}}
+        for tool in blueprint.tools
+    ]
+    messages: list[dict] = []
+    for _ in range(30):
+        shown = [one for one in messages if one["role"] != "tool" and "tool_calls" not in one]
+        if not messages or (messages[-1]["role"] == "assistant" and "tool_calls" not in messages[-1]):
+            said = user.reply(shown, blueprint.goal, blueprint.facts, blueprint.seed)
+            messages.append({"role": "user", "content": said.content})
+            if said.ends:
+                return messages, state
+        reply = assistant.reply(messages, tools, make_script(blueprint, messages), blueprint.seed)
+        message: dict = {"role": "assistant", "content": reply.content}
+        messages.append(message)
+        if reply.calls:
+            message["tool_calls"] = [
+                {"id": one.id, "function": {"name": one.name, "arguments": one.arguments}}
+                for one in reply.calls
+            ]
+        for call in reply.calls:
+            state, observation = world.call(state, call.name, json.loads(call.arguments))
+            content = json.dumps(observation.content)
+            messages.append({"role": "tool", "tool_call_id": call.id, "content": content})
+    raise AssertionError("the dialogue does not end")
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda one: f"{one.shape}{one.depth}{'+'.join(one.flags)}")
+@pytest.mark.parametrize("seed", range(5))
+def test_the_actors_carry_a_plan_out_and_find_every_value_in_the_messages(target: Target, seed: int):
+    blueprint = planned(command(target, seed))
+    messages, state = carried_out(blueprint)
+    made = [call["function"] for one in messages for call in one.get("tool_calls", ())]
+    facts = {fact.name: fact.value for fact in blueprint.facts}
+    expected = {step.id: step.expected for step in blueprint.steps}
+    assert [(call["name"], json.loads(call["arguments"])) for call in made] == [
+        (step.tool, {name: resolve_source(part, facts, expected) for name, part in step.arguments.items()})
+        for step in blueprint.steps
+    ]
+    assert all(holds(assertion, state) for assertion in blueprint.assertions)
+    for answer in blueprint.answer_facts:
+        assert literal(at(expected[answer.step], answer.path)) in messages[-2]["content"]
+    questions = [one for one in messages if one["role"] == "assistant" and one["content"].endswith("?")]
+    assert bool(questions) == ("clarifies" in target.flags)

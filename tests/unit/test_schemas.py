@@ -155,14 +155,13 @@ def test_json_that_does_not_fit_the_model_is_refused_with_the_place(value, where
 @pytest.mark.parametrize("version", [1, 2])
 def test_bytes_that_are_no_json_are_refused_in_every_version(value, version):
     headers = {**started().headers(), "ce_type": f"tds.run.RunStarted.v{version}"}
-    assert refused(RUN_EVENTS, RUN, headers, value).code in ("not_json", "not_valid")
+    assert refused(RUN_EVENTS, RUN, headers, value).code == "not_json"
 
 
-def test_an_old_message_that_is_no_json_or_no_object_is_refused():
+def test_an_old_message_that_its_version_cannot_have_been_is_refused():
     headers = {**started().headers(), "ce_type": "tds.run.RunStarted.v1"}
-    assert refused(RUN_EVENTS, RUN, headers, b"{").code == "not_json"
     for value in (b'{"run": "c7.12.1"}', b"[]", b"3", b"null", b'"text"'):
-        assert refused(RUN_EVENTS, RUN, headers, value).code in ("not_json", "not_valid")
+        assert refused(RUN_EVENTS, RUN, headers, value).code == "not_valid"
 
 
 @pytest.mark.parametrize(
@@ -173,6 +172,8 @@ def test_an_old_message_that_is_no_json_or_no_object_is_refused():
         "tds.run.RunStarted",
         "tds.run.RunStarted.v0",
         "tds.run.RunStarted.vX",
+        "tds.run.RunStarted.v²",
+        "tds.run.RunStarted.v" + "9" * 5000,
         "tds.run.No.v1",
     ],
 )
@@ -200,7 +201,8 @@ def test_a_type_of_another_topic_is_refused():
 def test_a_sequence_that_is_no_number_and_a_missing_id_are_refused():
     headers = started().headers()
     value = payload(started().data)
-    assert refused(RUN_EVENTS, RUN, {**headers, "ce_sequence": "one"}, value).code == "bad_header"
+    for sequence in ("one", "-1", "²", "9" * 5000):
+        assert refused(RUN_EVENTS, RUN, {**headers, "ce_sequence": sequence}, value).code == "bad_header"
     del headers["ce_id"]
     assert refused(RUN_EVENTS, RUN, headers, value).code == "bad_header"
 
@@ -286,7 +288,7 @@ PLACE = ("tds.run.events", RUN, 3, "p", "tds.run.UserSpoke.v1", b"{}")
 
 
 def test_an_event_id_is_the_same_in_every_process():
-    assert event_id(*PLACE) == "6e3a4b7b-62d2-5d8c-bd1f-PLACEHOLDER0"
+    assert event_id(*PLACE) == "d8cc6ac3-43ba-5cd7-853b-dfff84da742e"
 
 
 @pytest.mark.parametrize("part", range(6))
@@ -301,7 +303,9 @@ def test_a_run_id_names_its_slot(slot, attempt, retry):
     assert slot_of(run_id("c7", slot, attempt, retry)) == slot
 
 
-@pytest.mark.parametrize("text", ["", "c7", "c7.1", "c7.x.1", "c7.1.2.3.4", "a.b.1.2", "c7.-1.1", "c7.²a.1"])
+@pytest.mark.parametrize(
+    "text", ["", "c7", "c7.1", "c7.x.1", "c7.1.2.3.4", "a.b.1.2", "c7.-1.1", "c7.².1", "c7.٣.1"]
+)
 def test_what_is_no_run_id_is_refused(text):
     with pytest.raises(ValueError, match="not a run id"):
         slot_of(text)
@@ -439,7 +443,7 @@ def change_a_part(schema):
 @pytest.mark.parametrize(
     ("change", "where", "what"),
     [
-        (require_usage, "usage", "no longer required"),
+        (require_usage, "usage", "is no longer required"),
         (add_a_field, "mood", "the field has gone"),
         (drop_a_required_field, "content", "a new required field"),
         (change_a_type, "turn", 'type was "string", is "integer"'),

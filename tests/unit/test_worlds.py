@@ -75,7 +75,8 @@ ORDERS = [
     tool("createOrder", "POST", "/customers/{customer_id}/orders",
          {"customer_id": {"type": "integer"}, "note": TEXT}, ORDER),
     tool("getOrder", "GET", "/orders/{order_id}", {"order_id": {"type": "integer"}}, ORDER),
-    tool("updateOrder", "PATCH", "/orders/{order_id}", {"order_id": {"type": "integer"}, "note": TEXT}, ORDER),
+    tool("updateOrder", "PATCH", "/orders/{order_id}",
+         {"order_id": {"type": "integer"}, "note": TEXT}, ORDER),
     tool("cancelOrder", "POST", "/orders/{order_id}/cancel", {"order_id": {"type": "integer"}}, ORDER),
     tool("deleteOrder", "DELETE", "/orders/{order_id}", {"order_id": {"type": "integer"}}),
 ]  # fmt: skip
@@ -334,7 +335,7 @@ def contradicts(schema: Any) -> bool:
     options = schema.get("enum")
     if isinstance(options, list) and options:
         rest = {
-            key: value for key, value in schema.items() if key in {"type", "pattern", "minimum", "maximum"}
+            key: value for key, value in schema.items() if key not in {"enum", "description"}
         }
         if not any(Draft202012Validator(rest).is_valid(option) for option in options):
             return True
@@ -419,7 +420,7 @@ def test_lifecycles_of_real_servers() -> None:
             ) -> Any:
                 """Arguments that address the new record; None where the tool calls it differently."""
                 required = spec.input_schema.get("required") or []
-                if key not in required:
+                if key not in required or new not in world.known(now, spec.name, key):
                     return None
                 given = {key: new}
                 for name in required:
@@ -486,7 +487,7 @@ def test_results_are_more_than_an_echo() -> None:
             said = json.dumps(given)
             if not answer.error and len(leaves) > 4:
                 echoes[all(leaf.strip() in said for leaf in leaves[1::2])] += 1
-    assert echoes[True] <= 0.01 * echoes[False]
+    assert echoes[True] <= 0.02 * echoes[False], "some APIs answer with nothing but the ARN they were given"
 
 
 def test_phrases_and_labels_are_words() -> None:
@@ -502,7 +503,10 @@ def test_phrases_and_labels_are_words() -> None:
                 assert 2 <= len(phrase.split()) <= 16, phrase
             assert "_" not in meaning.entity
             assert meaning.labels.keys() == (spec.input_schema.get("properties") or {}).keys()
-            assert not any("_" in text or re.search(r"[a-z][A-Z]", text) for text in meaning.labels.values())
+            assert not any(
+                "_" in text or re.search(r"[a-z][A-Z]", text.replace("iOS", ""))
+                for text in meaning.labels.values()
+            )
     assert seen > 1500
 
 
