@@ -27,10 +27,11 @@ from services.console.card import card, read_config
 from services.console.config import load
 from services.console.errors import UserError
 from services.console.export import format_named, rows, write_dataset
-from services.console.launch import carry_out, close_books, prepare, prepare_resume, run_to_end, small
+from services.console.launch import carry_out, close_books, prepare, prepare_resume, small
 from services.console.ledger import Ledger
 from services.console.preview import TRAJECTORIES, Estimate, estimate
 from services.console.show import find, show_markdown
+from services.console.stopping import run_through, run_to_end
 from services.kit.chat import ChatReply
 from services.kit.log import Record
 from services.kit.models import ModelRouter
@@ -109,7 +110,7 @@ class Campaign:
         """Decide everything again from the log, models forbidden, and compare."""
         from services.console.replay import replay as again
 
-        return run_to_end(lambda _stop: again(self.folder))
+        return run_through(lambda: again(self.folder))
 
     def resume(self, *, concurrency: int | None = None) -> Campaign:
         """Go on where it was cut off."""
@@ -135,7 +136,7 @@ class Campaign:
             finally:
                 await router.close()
 
-        return reply_message(run_to_end(lambda _stop: asked()), turn, before)
+        return reply_message(run_through(asked), turn, before)
 
     def verify(self, run_id: str, messages: Sequence[Json]) -> Verdict:
         """The verdict of the rules on ``messages``, by a run's blueprint.
@@ -198,7 +199,13 @@ def resume(
     return Campaign(folder)
 
 
-def preview(*, count: int = TRAJECTORIES, config: Path | str | None = None, **settings: Any) -> Preview:
+def preview(
+    *,
+    count: int = TRAJECTORIES,
+    config: Path | str | None = None,
+    on_record: Callable[[Record], None] | None = None,
+    **settings: Any,
+) -> Preview:
     """The first ``count`` trajectories of the campaign that ``settings`` ask for, in no folder.
 
     Raises:
@@ -209,7 +216,7 @@ def preview(*, count: int = TRAJECTORIES, config: Path | str | None = None, **se
     with tempfile.TemporaryDirectory(prefix="tds-preview-") as folder:
         asked = small(whole, count).model_copy(update={"out": Path(folder)})
         prepared = prepare(asked)
-        run_to_end(lambda stop: carry_out(prepared, None, stop))
+        run_to_end(lambda stop: carry_out(prepared, on_record, stop))
         ledger = Ledger.open(Path(folder))
     made = tuple(rows(ledger))
     blueprints = tuple(ledger.blueprint(row["id"]) for row in made)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from schemas.blueprint import Usage
-from schemas.diversity import Figures
 from schemas.evolution import ROLES, RoleModel
 from services.console.export import write_atomically
 from services.console.ledger import Ledger
@@ -34,7 +33,7 @@ def card(ledger: Ledger, config: Json | None = None) -> Json:
     models = {role: (spec.models if spec else {}).get(role, RoleModel()) for role in ROLES}
     sim = [role for role in ROLES if is_sim(models[role].model)]
     catalog = ledger.catalog
-    figures = ledger.figures or Figures()
+    figures = ledger.figures
     usage = ledger.usage
     reasons = Counter(reason for one in ledger.abandoned for reason in one.reasons)
     notes = config or {}
@@ -56,12 +55,9 @@ def card(ledger: Ledger, config: Json | None = None) -> Json:
         "generations": ledger.generations,
         "slots": ledger.slots,
         "runs": len(ledger.runs),
-        "in_flight": 0 if finished else ledger.in_flight,
+        "in_flight": ledger.in_flight,
         "figures": figures.model_dump(mode="json"),
-        "figures_generation": ledger.figures_generation,
-        "models": {
-            role: model.model_dump(mode="json", exclude_defaults=False) for role, model in models.items()
-        },
+        "models": {role: model.model_dump(mode="json") for role, model in models.items()},
         "sim_roles": sim,
         "usage": {**usage.model_dump(mode="json"), "tokens": usage.tokens},
         "catalog": {
@@ -84,7 +80,7 @@ def card(ledger: Ledger, config: Json | None = None) -> Json:
         "log": {
             "records": ledger.records,
             "dead_letters": dict(sorted(Counter(ledger.dead.values()).items())),
-            "undecodable": ledger.undecodable,
+            "undecodable": dict(sorted(ledger.undecodable.items())),
             "dropped": ledger.dropped,
         },
     }
@@ -189,7 +185,6 @@ def readme(made: Json) -> str:
                 ("ceiling, log2 of the admitted", f"{figures['ceiling_bits']:.2f}"),
                 ("cumulative action complexity", complexity(figures["complexity"])),
                 ("distinct tools called", figures["tools"]),
-                ("as of generation", made["figures_generation"]),
             ]
         ),
         "",

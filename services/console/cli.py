@@ -125,10 +125,14 @@ def preview(
     import dataclasses
 
     from services.console import api
+    from services.console.launch import small
+    from services.console.preview import TRAJECTORIES
 
     whole = _load(flags, model, base_url, config)
-    settings = whole.model_dump(exclude_defaults=True)
-    found = api.preview(**settings)
+    from services.console.progress import progress
+
+    with progress(small(whole, TRAJECTORIES).spec(), quiet=as_json) as shown:
+        found = api.preview(**whole.model_dump(exclude_defaults=True), on_record=shown.fold)
     if as_json:
         made = dataclasses.asdict(found.estimate) if found.estimate else None
         print_json({"rows": list(found.rows), "estimate": made, "status": found.status})
@@ -210,7 +214,9 @@ def export(
         typer.echo(f"{count} {kind} in {to}; how they were made stands in {folder}/card.json")
         if ledger.state != "finished":
             typer.echo(f"the campaign is {ledger.state}: `tds run --resume {folder}` goes on with it")
-    return 0 if count or failed else 1
+    if not count and not failed:
+        complain(f"no row is admitted yet in {folder}. `tds status {folder}` says how it stands")
+    return 0 if count or failed else FAILED
 
 
 @app.command()

@@ -16,6 +16,7 @@ from services.console.embedded import CampaignEnd
 from services.console.errors import DONE, FAILED, INTERRUPTED, complain, print_json
 from services.console.launch import Prepared
 from services.console.progress import TICK_S, progress
+from services.console.stopping import run_to_end
 
 Json = dict[str, Any]
 WARNINGS: Final = 5
@@ -23,6 +24,12 @@ WARNINGS: Final = 5
 
 
 def carry_out(prepared: Prepared, *, as_json: bool) -> int:
+    """Run the campaign to its end, showing how it goes; returns the exit code.
+
+    Raises:
+        ModelFailed: a model is not there. Nothing was started.
+        LogError: the log cannot be used. Everything appended so far stands.
+    """
     folder = prepared.folder
     for text in prepared.unread[:WARNINGS]:
         complain(text, "warning")
@@ -47,7 +54,7 @@ def carry_out(prepared: Prepared, *, as_json: bool) -> int:
 
     _log_to(folder)
     with shown:
-        end = launch.run_to_end(
+        end = run_to_end(
             work, lambda: shown.note("stopping: finishing what is under way (Ctrl-C again: at once)")
         )
     return _conclude(folder, end, as_json=as_json)
@@ -60,7 +67,8 @@ def _conclude(folder: Path, end: CampaignEnd, *, as_json: bool) -> int:
     if as_json:
         print_json({**found, "folder": str(folder), "interrupted": code == INTERRUPTED})
     elif end.finished is not None:
-        typer.echo(f"{found['admitted']} of {found['asked']} admitted: {found['detail']}")
+        if code == DONE:
+            typer.echo(f"{found['admitted']} of {found['asked']} admitted: {found['detail']}")
         if found["admitted"]:
             typer.echo(f"  dataset  {folder / DATASET}")
             typer.echo(f"  look     tds show {folder} 0")

@@ -1,16 +1,14 @@
-"""From what was asked for to a campaign that runs: folder, catalog, models, and a way to stop."""
+"""From what was asked for to a campaign that runs: folder, catalog, models."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-import signal
-import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from schemas.catalog import ImportServer
 from schemas.evolution import CampaignSpec, Role, RoleModel
@@ -26,7 +24,6 @@ from services.kit.models import ModelRouter
 from services.sim.actors import SimModel, parse_options
 
 Json = dict[str, Any]
-T = TypeVar("T")
 
 UNREAD_KEPT: Final = 100
 """Bad entries of a catalog that the folder's config.json keeps, at most."""
@@ -68,7 +65,7 @@ def prepare_resume(folder: Path, concurrency: int | None) -> Prepared:
     """
     if not (folder / LOG).exists():
         raise UserError(f"there is no campaign in {folder}", f"Start one with `tds run --out {folder}`")
-    spec = campaign_spec(folder)
+    spec = Ledger.open(folder, keep="nothing").spec
     if spec is None:
         advice = f"Its start was cut off before anything was recorded: `tds run --out {folder}` begins it"
         raise UserError(f"the log in {folder} holds no campaign", advice)
@@ -218,86 +215,6 @@ def write_config(prepared: Prepared) -> None:
         }
     text = json.dumps({**known, **fresh}, ensure_ascii=False, indent=2) + "\n"
     write_atomically(prepared.folder / CONFIG, iter([text.encode()]))
-
-
-def run_to_end(
-    work: Callable[[asyncio.Event], Coroutine[Any, Any, T]], on_stop: Callable[[], None] | None = None
-) -> T:
-    """Run ``work`` from synchronous code, also where an event loop is running (a notebook's).
-
-    Ctrl-C and SIGTERM set the event that ``work`` is given, so that it can end in good order; a second
-    one cancels it. ``on_stop`` hears of the first.
-
-    Raises:
-        KeyboardInterrupt: it was cancelled.
-    """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(_with_signals(work, on_stop))
-    return _in_thread(work, on_stop)
-
-
-async def _with_signals(
-    work: Callable[[asyncio.Event], Coroutine[Any, Any, T]], on_stop: Callable[[], None] | None
-) -> T:
-    stop = asyncio.Event()
-    task = asyncio.create_task(work(stop))
-    loop = asyncio.get_running_loop()
-
-    def interrupted() -> None:
-        if stop.is_set():
-            task.cancel()
-        else:
-            stop.set()
-            if on_stop is not None:
-                on_stop()
-
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    for number in numbers:
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread
-            loop.add_signal_handler(number, interrupted)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
-    finally:
-        for number in numbers:
-            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.remove_signal_handler(number)
-
-
-def _in_thread(
-    work: Callable[[asyncio.Event], Coroutine[Any, Any, T]], on_stop: Callable[[], None] | None
-) -> T:
-    results: list[T] = []
-    errors: list[BaseException] = []
-    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-
-    async def main() -> T:
-        stop = asyncio.Event()
-        running.append((asyncio.get_running_loop(), stop))
-        return await work(stop)
-
-    def body() -> None:
-        try:
-            results.append(asyncio.run(main()))
-        except BaseException as error:  # noqa: BLE001  (handed to the caller's thread)
-            errors.append(error)
-
-    thread = threading.Thread(target=body, name="tds", daemon=True)
-    thread.start()
-    while thread.is_alive():
-        try:
-            thread.join()
-        except KeyboardInterrupt:
-            for loop, stop in running:
-                loop.call_soon_threadsafe(stop.set)
-            if on_stop is not None:
-                on_stop()
-    if errors:
-        raise errors[0]
-    return results[0]
 
 
 def small(config: RunConfig, trajectories: int) -> RunConfig:

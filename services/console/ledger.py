@@ -55,8 +55,9 @@ from schemas.topics import (
     TOPICS,
     Topic,
 )
+from services.diversity_monitor.corpus import Corpus
 from services.kit.chain import Chain
-from services.kit.log import Record
+from services.kit.log import LogError, Record
 from services.kit.sqlite import read
 
 LOG: Final = "log.sqlite3"
@@ -137,14 +138,15 @@ class Ledger:
         self.failures: Counter[tuple[str, str]] = Counter()
         self.abandoned: list[SlotAbandoned] = []
         self.rejected: list[TrajectoryRejected] = []
-        self.figures: Figures | None = None
-        self.figures_generation = -1
+        self.steering: SteeringUpdated | None = None
+        """The last one: with figures as of the last generation that closed."""
         self.dead: dict[str, str] = {}
         """Reason code of each dead letter, by its id."""
-        self.undecodable = 0
+        self.undecodable: Counter[str] = Counter()
         self.dropped = 0
         """Duplicates, and losers of races."""
         self._admitted: dict[int, TrajectoryAdmitted] = {}
+        self._corpus = Corpus()
         self._open: dict[str, RunEntry] = {}
         self._closed_usage = Usage()
         self._chains: dict[str, Chain] = {}
@@ -159,6 +161,9 @@ class Ledger:
         ledger = cls(keep=keep)
         for record in read(folder / LOG):
             ledger.fold(record)
+        if ledger.undecodable["newer_version"]:
+            message = f"{folder / LOG} has events of a newer version of this program; upgrade it to read them"
+            raise LogError(message)
         return ledger
 
     @property
@@ -199,9 +204,21 @@ class Ledger:
         return sorted(runs, key=lambda entry: (entry.generation, *_numbers(entry.run)))
 
     @property
+    def figures(self) -> Figures:
+        """The cumulative figures of the rows and rejections so far."""
+        corpus = self._corpus
+        if corpus.admitted != self.admitted_count:
+            corpus = Corpus(rejected=dict(corpus.rejected))
+            for row in self.admitted:
+                measurement = self.runs[row.run].measurement
+                if measurement is not None:
+                    corpus.admit(measurement, row.row)
+        return corpus.figures(len(self.started.domains) if self.started else 0)
+
+    @property
     def in_flight(self) -> int:
-        """Runs that were asked for and have not ended."""
-        return len(self._open)
+        """Runs that were asked for and have not ended; none once the campaign is over."""
+        return 0 if self.finished else len(self._open)
 
     @property
     def usage(self) -> Usage:
@@ -265,8 +282,8 @@ class Ledger:
             return
         try:
             envelope = decode(TOPICS[record.topic], record.key, record.headers, record.value)
-        except Undecodable:
-            self.undecodable += 1
+        except Undecodable as reason:
+            self.undecodable[reason.code] += 1
             return
         if not self._chains.setdefault(record.key, Chain()).accept(record.topic, envelope):
             self.dropped += 1
@@ -325,12 +342,15 @@ class Ledger:
             case DiversityMeasured():
                 self._run(data.run).measurement = data.measurement
             case TrajectoryAdmitted():
-                self._admitted.setdefault(data.slot, data)
+                measurement = self._run(data.run).measurement
+                if self._admitted.setdefault(data.slot, data) is data and measurement is not None:
+                    self._corpus.admit(measurement, data.row)
             case TrajectoryRejected():
                 self.rejected.append(data)
+                self._corpus.reject(data.gate)
                 self._failed(self._run(data.run), Failure("gate", "corpus", data.gate, data.evidence))
             case SteeringUpdated():
-                self.figures, self.figures_generation = data.figures, data.generation
+                self.steering = data
             case _:
                 pass
 

@@ -23,7 +23,10 @@ REASONS: Final = 4
 
 
 class Progress(Protocol):
-    """Follows a campaign. A context manager; ``tick`` is to be called about every ``TICK_S`` seconds."""
+    """Follows a campaign; a context manager.
+
+    Draws while it folds, at most every ``TICK_S`` seconds; ``tick`` draws when nothing comes.
+    """
 
     def fold(self, record: Record) -> None:
         """One more record of the log."""
@@ -86,10 +89,13 @@ class Lines:
         self._began = self._last = now()
         self._shown = ""
         self._tenth = 0
+        self._every = Every(now)
 
     def fold(self, record: Record) -> None:
         """See Progress."""
         self.ledger.fold(record)
+        if self._every.due():
+            self.tick()
 
     def tick(self) -> None:
         """See Progress."""
@@ -127,6 +133,7 @@ class Live:
         self.ledger = Ledger(keep="nothing")
         self._spec = spec
         self._began = time.monotonic()
+        self._every = Every(time.monotonic)
         self._note = ""
         self._live = RichLive(
             console=console or Console(stderr=True), auto_refresh=False, get_renderable=self.render
@@ -135,6 +142,8 @@ class Live:
     def fold(self, record: Record) -> None:
         """See Progress."""
         self.ledger.fold(record)
+        if self._every.due():
+            self.tick()
 
     def tick(self) -> None:
         """See Progress."""
@@ -184,15 +193,32 @@ class Live:
         return Group(*parts)
 
 
+class Every:
+    """Says every ``TICK_S`` seconds that it is time."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._last = now()
+
+    def due(self) -> bool:
+        """Whether it is time again."""
+        if self._now() - self._last < TICK_S:
+            return False
+        self._last = self._now()
+        return True
+
+
 def details(ledger: Ledger) -> list[tuple[str, str]]:
     """The lines of the display, each with its name."""
     usage = ledger.usage
-    flight = f"{ledger.in_flight} in flight · {ledger.slots} slots"
+    counts = [f"{len(ledger.runs)}", f"{ledger.slots} slots in {ledger.generations} generations"]
+    if not ledger.finished:
+        counts.insert(1, f"{ledger.in_flight} in flight")
     return [
         ("rejected", rejected_text(ledger)),
         ("failed", failures_text(ledger)),
         ("diversity", diversity_text(ledger)),
-        ("runs", f"{flight} · generation {max(0, ledger.generations - 1)}"),
+        ("runs", " · ".join(counts)),
         ("models", f"{amount(usage.calls)} calls · {amount(usage.tokens)} tokens · {usage.usd:.2f} USD"),
     ]
 
@@ -217,9 +243,10 @@ def line(ledger: Ledger, spec: CampaignSpec) -> str:
         f"{ledger.admitted_count}/{spec.trajectories} admitted",
         f"{len(ledger.rejected)} rejected",
         f"{sum(ledger.failures.values())} failed",
-        f"{ledger.in_flight} in flight",
     ]
-    if ledger.figures is not None:
+    if not ledger.finished:
+        parts.append(f"{ledger.in_flight} in flight")
+    if ledger.admitted_count:
         figures = ledger.figures
         parts.append(f"H_dom {figures.domain.bits:.2f}")
         parts.append(f"H_mode {figures.mode_exact.bits:.2f}")
@@ -253,10 +280,10 @@ def ranked(given: dict[str, int]) -> str:
 
 
 def diversity_text(ledger: Ledger) -> str:
-    """The entropies of the last closed generation."""
+    """Entropies in bits, and complexity, of what is admitted so far."""
     figures = ledger.figures
-    if figures is None:
-        return "known when the first generation closes"
+    if not figures.admitted:
+        return "known with the first row"
     return (
         f"H_dom {figures.domain.bits:.2f} · H_mode {figures.mode_exact.bits:.2f} exact, "
         f"{figures.mode_coarse.bits:.2f} coarse (ceiling {figures.ceiling_bits:.2f}) · "

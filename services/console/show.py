@@ -187,7 +187,7 @@ def cut(text: str, characters: int) -> str:
 def shortened(text: str, width: int) -> str:
     """At most ``SHORT`` lines, and how many are left out."""
     lines = [line for long in text.splitlines() for line in wrapped(long, width - 12)]
-    if len(lines) <= SHORT:
+    if len(lines) <= SHORT + 3:
         return text
     return "\n".join([*lines[:SHORT], f"… {len(lines) - SHORT} lines more (--markdown or --json shows them)"])
 

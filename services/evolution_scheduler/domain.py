@@ -7,13 +7,9 @@ and money is settled by closed generations only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from schemas.blueprint import BlueprintRejected, PlanBlueprint, Usage
-from schemas.catalog import CatalogFormed, ClusterFormed
-from schemas.diversity import SteeringUpdated, TrajectoryAdmitted, TrajectoryRejected
-from schemas.envelope import Envelope, Message
+from schemas.blueprint import PlanBlueprint, Usage
 from schemas.evolution import (
     Allowance,
     CampaignFinished,
@@ -24,177 +20,17 @@ from schemas.evolution import (
     ControlCampaign,
     GenerationOpened,
     SlotAbandoned,
-    SlotPlan,
-    StartCampaign,
 )
-from schemas.run import RunFailed, RunFinished, run_id
-from schemas.sandbox import SandboxAnnounced
-from services.evolution_scheduler.targets import Offer, derive, draw, offer
+from schemas.run import run_id
+from services.evolution_scheduler.facts import Campaign, Slot, State, cells_of, evolve, initial
+from services.evolution_scheduler.targets import derive
 from services.kit.service import Draft
+
+__all__ = ["decide", "evolve", "initial"]
 
 RETRIES: Final = 3
 """Failures of infrastructure in a row, at one attempt, before the campaign pauses."""
 BATCH: Final = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended."""
-
-    kind: Literal["passed", "content", "infrastructure"]
-    reason: str = ""
-    usage: Usage = Usage()
-
-
-@dataclass(slots=True)
-class Slot:
-    """A slot that was opened."""
-
-    plan: SlotPlan
-    generation: int
-    terminal: bool = False
-
-
-@dataclass(slots=True)
-class Campaign:
-    """What is known of one campaign. Filled in any order; complete once its topics are folded."""
-
-    name: str
-    spec: CampaignSpec | None = None
-    command: str = ""
-    started: CampaignStarted | None = None
-    generations: list[GenerationOpened] = field(default_factory=list)
-    slots: dict[int, Slot] = field(default_factory=dict)
-    open_per_generation: dict[int, int] = field(default_factory=dict)
-    spent: dict[int, Usage] = field(default_factory=dict)
-    """What each slot has used, over all its attempts."""
-    issued: set[str] = field(default_factory=set)
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    terminal: set[int] = field(default_factory=set)
-    """Slots that are admitted, rejected or abandoned."""
-    admitted: int = 0
-    steering: dict[int, SteeringUpdated] = field(default_factory=dict)
-    due: set[int] = field(default_factory=set)
-    """Slots that something may have to be done for."""
-    controls: dict[str, ControlCampaign] = field(default_factory=dict)
-    answered: set[str] = field(default_factory=set)
-    pauses: set[str] = field(default_factory=set)
-    resumes: int = 0
-    paused: bool = False
-    sequence: int = 0
-    finished: CampaignFinished | None = None
-
-
-@dataclass(slots=True)
-class State:
-    """All campaigns, and what they may draw from."""
-
-    campaigns: dict[str, Campaign] = field(default_factory=dict)
-    offers: dict[str, Offer] = field(default_factory=dict)
-    """Clusters by hash."""
-    catalogs: dict[str, CatalogFormed] = field(default_factory=dict)
-    hashes: dict[str, str] = field(default_factory=dict)
-    """Cluster id → hash of its last forming."""
-    sandbox: SandboxAnnounced | None = None
-    whole: dict[str, list[Offer]] = field(default_factory=dict)
-    """Offers of each catalog all of whose clusters are folded."""
-
-
-def initial() -> State:
-    """No campaign yet."""
-    return State()
-
-
-def evolve(state: State, envelope: Envelope) -> State:
-    """Fold one event. Owns ``state``."""
-    data: Message = envelope.data
-    match data:
-        case ClusterFormed():
-            state.offers[data.cluster.hash] = offer(data.cluster)
-            state.hashes[data.cluster.id] = data.cluster.hash
-        case CatalogFormed():
-            state.catalogs.setdefault(data.hash, data)
-        case SandboxAnnounced():
-            if state.sandbox is None or (data.safe and not state.sandbox.safe):
-                state.sandbox = data
-        case StartCampaign():
-            campaign = _campaign(state, data.spec.campaign)
-            if campaign.spec is None:
-                campaign.spec, campaign.command = data.spec, envelope.id
-        case ControlCampaign():
-            _campaign(state, data.campaign).controls[envelope.id] = data
-        case PlanBlueprint():
-            campaign = _campaign(state, data.campaign)
-            campaign.issued.add(data.run)
-            campaign.due.discard(data.slot)
-        case BlueprintRejected():
-            reason = ", ".join(sorted({rejection.code for rejection in data.rejections})) or data.attribution
-            _ended(state, data, Outcome(_kind(data.content), f"{data.attribution}: {reason}", data.usage))
-        case RunFailed():
-            reason = f"{data.attribution}: {data.code}"
-            _ended(state, data, Outcome(_kind(data.content), reason, data.usage))
-        case RunFinished():
-            codes = [f"{finding.attribution}: {finding.code}" for finding in data.verdict.findings[:3]]
-            passed = data.verdict.passed
-            reason = "" if passed else ", ".join(codes) or "judge"
-            _ended(state, data, Outcome("passed" if passed else "content", reason, data.usage))
-        case TrajectoryAdmitted() | TrajectoryRejected() | SlotAbandoned():
-            campaign = _campaign(state, data.campaign)
-            if data.slot not in campaign.terminal:
-                campaign.terminal.add(data.slot)
-                campaign.admitted += isinstance(data, TrajectoryAdmitted)
-                campaign.due.discard(data.slot)
-        case SteeringUpdated():
-            _campaign(state, data.campaign).steering[data.generation] = data
-        case CampaignStarted():
-            campaign = _campaign(state, data.spec.campaign)
-            campaign.started = data
-            campaign.sequence = max(campaign.sequence, envelope.sequence)
-        case GenerationOpened():
-            _opened(_campaign(state, data.campaign), data, envelope.sequence)
-        case CampaignPaused():
-            campaign = _campaign(state, data.campaign)
-            campaign.pauses.add(data.cause)
-            campaign.answered.add(data.cause)
-            campaign.paused = True
-        case CampaignResumed():
-            campaign = _campaign(state, data.campaign)
-            campaign.answered.add(data.cause)
-            campaign.resumes += 1
-            campaign.paused = False
-            campaign.due.update(slot for slot in campaign.slots if slot not in campaign.terminal)
-        case CampaignFinished():
-            campaign = _campaign(state, data.campaign)
-            campaign.finished = data
-            campaign.due.clear()
-        case _:
-            pass
-    return state
-
-
-def _campaign(state: State, name: str) -> Campaign:
-    return state.campaigns.setdefault(name, Campaign(name))
-
-
-def _kind(content: bool) -> Literal["content", "infrastructure"]:
-    return "content" if content else "infrastructure"
-
-
-def _ended(state: State, data: BlueprintRejected | RunFailed | RunFinished, outcome: Outcome) -> None:
-    campaign = _campaign(state, data.campaign)
-    if data.run not in campaign.outcomes:
-        campaign.outcomes[data.run] = outcome
-        campaign.spent[data.slot] = campaign.spent.get(data.slot, Usage()) + outcome.usage
-        if outcome.kind != "passed":
-            campaign.due.add(data.slot)
-
-
-def _opened(campaign: Campaign, data: GenerationOpened, sequence: int) -> None:
-    campaign.generations.append(data)
-    campaign.sequence = max(campaign.sequence, sequence)
-    for plan in data.slots:
-        campaign.slots[plan.slot] = Slot(plan, data.generation)
-        campaign.due.add(plan.slot)
 
 
 def decide(state: State) -> tuple[Draft, ...]:
@@ -255,8 +91,8 @@ def _start(state: State, spec: CampaignSpec) -> CampaignStarted | None:
         catalog = next(iter(state.catalogs.values()), None)
     if catalog is None or state.sandbox is None:
         return None
-    offers = _offers(state, catalog)
-    if len(offers) < len(catalog.clusters):
+    cells = cells_of(state, catalog.hash)
+    if cells is None:
         return None
     sandbox = state.sandbox
     infeasible = [] if sandbox.safe else [f"codes: {sandbox.reason or 'no safe sandbox'}"]
@@ -264,23 +100,11 @@ def _start(state: State, spec: CampaignSpec) -> CampaignStarted | None:
     return CampaignStarted(
         spec=spec,
         catalog_hash=catalog.hash,
-        domains=tuple(sorted({one.domain for one in offers})),
+        domains=cells.domains,
         code=sandbox.safe,
         sandbox=f"{sandbox.backend}: {sandbox.reason}" if sandbox.reason else sandbox.backend,
         infeasible=tuple(infeasible),
     )
-
-
-def _offers(state: State, catalog: CatalogFormed) -> list[Offer]:
-    """The catalog's clusters that are folded, in its order; remembered once they all are."""
-    known = state.whole.get(catalog.hash)
-    if known is not None:
-        return known
-    hashes = [state.hashes.get(cluster, "") for cluster in catalog.clusters]
-    found = [state.offers[one] for one in hashes if one in state.offers]
-    if len(found) == len(catalog.clusters):
-        state.whole[catalog.hash] = found
-    return found
 
 
 def _order(campaign: Campaign) -> tuple[str, ControlCampaign] | None:
@@ -309,7 +133,8 @@ def _finish(state: State, campaign: Campaign, spec: CampaignSpec) -> CampaignFin
     assert campaign.started is not None
     if campaign.admitted >= spec.trajectories:
         return _finished(campaign, "trajectories")
-    if not _offers(state, state.catalogs[campaign.started.catalog_hash]):
+    cells = cells_of(state, campaign.started.catalog_hash)
+    if cells is not None and not cells:
         return _finished(campaign, "infeasible", "the catalog has no cluster with a usable tool")
     if any(slot not in campaign.terminal for slot in campaign.slots):
         return None
@@ -434,15 +259,15 @@ def _open(state: State, campaign: Campaign, spec: CampaignSpec) -> GenerationOpe
     room = min(
         spec.generation_size, _max_slots(spec) - len(campaign.slots), _affordable(campaign, spec, number)
     )
-    offers = _offers(state, state.catalogs[campaign.started.catalog_hash])
-    if room <= 0 or not offers:
+    cells = cells_of(state, campaign.started.catalog_hash)
+    if room <= 0 or not cells:
         return None
     first = len(campaign.slots)
     return GenerationOpened(
         campaign=spec.campaign,
         generation=number,
         steering_version=max(0, steering + 1),
-        slots=tuple(draw(offers, spec.seed, slot) for slot in range(first, first + room)),
+        slots=tuple(cells.draw(spec.seed, slot) for slot in range(first, first + room)),
         allowance=_allowance(spec),
     )
 

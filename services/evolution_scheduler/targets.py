@@ -73,28 +73,41 @@ def cells(one: Offer) -> list[tuple[Shape, int]]:
     """The (shape, depth) pairs that a cluster can serve, each once."""
     found: list[tuple[Shape, int]] = [("single", 1)]
     found.extend(("chain", depth) for depth in range(2, one.depth + 1))
-    if one.width >= 2:
-        found.append(("parallel", min(PARALLEL, one.width)))
+    found.extend(("parallel", width) for width in range(2, min(PARALLEL, one.width) + 1))
     if one.joins:
         found.extend(("dag", depth) for depth in range(3, min(one.tools, MAX_DEPTH) + 1))
     return found
 
 
-def draw(offers: Sequence[Offer], seed: int, slot: int) -> SlotPlan:
-    """One slot's plan: a cluster, a cell that it can serve, and flags, each uniformly."""
-    rng = random.Random(f"{seed}/slot/{slot}")
-    one = offers[rng.randrange(len(offers))]
-    shape, depth = rng.choice(cells(one))
-    flags = rng.choice(FLAG_SETS)
-    if shape == "single":
-        flags = tuple(flag for flag in flags if flag != "recovers")
-    return SlotPlan(
-        slot=slot,
-        cluster=one.id,
-        cluster_hash=one.hash,
-        target=Target(domain=one.domain, shape=shape, depth=depth, flags=flags, band=band(depth, flags)),
-        seed=derive(seed, f"slot/{slot}"),
-    )
+class Cells:
+    """The cells that a catalog can serve, and the clusters that can serve each."""
+
+    def __init__(self, offers: Sequence[Offer]) -> None:
+        self._servers: dict[tuple[Shape, int], list[Offer]] = {}
+        for one in offers:
+            for cell in cells(one):
+                self._servers.setdefault(cell, []).append(one)
+        self._cells = sorted(self._servers)
+        self.domains = tuple(sorted({one.domain for one in offers}))
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def draw(self, seed: int, slot: int) -> SlotPlan:
+        """One slot's plan: a cell, flags, and a cluster that can serve them, each uniformly."""
+        rng = random.Random(f"{seed}/slot/{slot}")
+        shape, depth = cell = rng.choice(self._cells)
+        flags = rng.choice(FLAG_SETS)
+        if shape == "single":
+            flags = tuple(flag for flag in flags if flag != "recovers")
+        one = rng.choice(self._servers[cell])
+        return SlotPlan(
+            slot=slot,
+            cluster=one.id,
+            cluster_hash=one.hash,
+            target=Target(domain=one.domain, shape=shape, depth=depth, flags=flags, band=band(depth, flags)),
+            seed=derive(seed, f"slot/{slot}"),
+        )
 
 
 def band(depth: int, flags: Sequence[Flag]) -> int:

@@ -65,7 +65,20 @@ class Fold:
                 self._settle(record, envelope)
         else:
             self.dropped += 1
+            self._lost(record, envelope)
         self.skip(record)
+
+    def _lost(self, record: Record, envelope: Envelope) -> None:
+        """If this is an event of our own that lost its place to a rival's, wait no longer, decide again."""
+        place = (record.topic, record.key)
+        awaited = self._awaited.get(place, [])
+        left = [one for one in awaited if one[1] != envelope.id]
+        if envelope.sequence and len(left) < len(awaited):
+            self._changed = True
+            if left:
+                self._awaited[place] = left
+            else:
+                del self._awaited[place]
 
     def _settle(self, record: Record, envelope: Envelope) -> None:
         """Stop waiting for what has come back, or has lost its place in the sequence to a rival."""

@@ -33,10 +33,13 @@ class Entry:
     state: Any
     chain: Chain = field(default_factory=Chain)
     first: dict[str, int] = field(default_factory=dict)
-    lead: int | None = None
+    last_lead: int | None = None
+    """Offset of the last lead record; a key may have several."""
     awaited: set[tuple[str, int, str]] = field(default_factory=set)
     """(topic, sequence, id) of appended messages that have not come back."""
     performing: bool = False
+    moved: bool = False
+    """An event was folded while an effect was under way."""
     queued: bool = False
     closed: bool = False
 
@@ -139,10 +142,12 @@ class Window:
             self.dropped += 1
             if not entry.first:
                 del self._entries[record.key]
+            else:
+                self._lost(entry, envelope)
             return
         entry.first.setdefault(record.topic, record.offset)
-        if record.topic == self.service.lead.name and entry.lead is None:
-            entry.lead = record.offset
+        if record.topic == self.service.lead.name:
+            entry.last_lead = record.offset
         entry.state = self.service.evolve(entry.state, envelope)
         entry.awaited = {
             (topic, sequence, identity)
@@ -151,6 +156,13 @@ class Window:
         }
         self._queue(entry)
 
+    def _lost(self, entry: Entry, envelope: Envelope) -> None:
+        """If this is an event of our own that lost its place to a rival's, wait for it no longer."""
+        lost = {one for one in entry.awaited if one[2] == envelope.id}
+        if lost and envelope.sequence:
+            entry.awaited -= lost
+            self._queue(entry)
+
     def _open(self, record: Record) -> Entry:
         self._count += 1
         entry = Entry(record.key, self._count, record.partition, self.service.initial(record.key))
@@ -158,6 +170,7 @@ class Window:
         return entry
 
     def _queue(self, entry: Entry) -> None:
+        entry.moved = entry.performing
         if not (entry.queued or entry.performing or entry.awaited or entry.closed):
             entry.queued = True
             heapq.heappush(self._ready, (entry.order, entry.key))
@@ -216,10 +229,15 @@ class Window:
         entry = self._entries.get(task.key)
         if entry is not None:
             entry.performing = False
+            if entry.moved:
+                self._queue(entry)
 
     def gave_up(self, task: Task, error: BaseException) -> Sequence[Draft]:
-        """What to append for an effect that raised for the last time."""
-        return self.service.gave_up(self._entries[task.key].state, task.effect, error)
+        """What to append for an effect that raised for the last time; nothing if the key has moved on."""
+        entry = self._entries.get(task.key)
+        if entry is None or entry.closed or entry.chain.heads != task.heads:
+            return ()
+        return self.service.gave_up(entry.state, task.effect, error)
 
     def _seal(self, entry: Entry, drafts: Sequence[Draft], time: str) -> list[Sealed]:
         assert drafts, f"{self.service.name}: a step for {entry.key} that appends nothing would never end"
@@ -236,26 +254,30 @@ class Window:
     def commits(self) -> Offsets:
         """Offsets that may be committed: in order, up to the first record that is not done.
 
-        The lead topic is done up to the oldest open key. The other topics are kept from the first
-        record of any key, open or closed, whose lead record is kept: so whoever reads on from here
-        sees of every key that it opens all that has happened to it.
+        The lead topic is done up to the oldest open key. All topics are kept from the first record of
+        any key, open or closed, of which a lead record is kept: so whoever reads on from here sees of
+        every key that it opens all that has happened to it.
         """
-        cut: Offsets = {}
         lead = self.service.lead.name
-        for place, position in self._positions.items():
-            if place[0] not in self._references:
-                cut[place] = position
+        cut = {place: end for place, end in self._positions.items() if place[0] not in self._references}
+        closed = []
         for entry in self._entries.values():
+            if entry.closed:
+                closed.append(entry)
+            elif entry.last_lead is not None:
+                place = (lead, entry.partition)
+                cut[place] = min(cut[place], entry.first[lead])
+        # Latest first: a closed key that is kept, is kept from its first lead record, which may keep more.
+        for entry in sorted(closed, key=_last_lead, reverse=True):
             place = (lead, entry.partition)
-            if not entry.closed and entry.lead is not None:
-                cut[place] = min(cut[place], entry.lead)
-        for key, entry in list(self._entries.items()):
-            if entry.closed and (entry.lead is None or entry.lead < cut.get((lead, entry.partition), 0)):
-                self._forget(key)
+            if entry.last_lead is not None and entry.last_lead >= cut[place]:
+                cut[place] = min(cut[place], entry.first[lead])
             else:
-                for topic, offset in entry.first.items():
-                    place = (topic, entry.partition)
-                    cut[place] = min(cut[place], offset)
+                self._forget(entry.key)
+        for entry in self._entries.values():
+            for topic, offset in entry.first.items():
+                place = (topic, entry.partition)
+                cut[place] = min(cut[place], offset)
         return cut
 
     def _forget(self, key: str) -> None:
@@ -263,6 +285,10 @@ class Window:
         self._closed[key] = None
         if len(self._closed) > REMEMBERED:
             self._closed.popitem(last=False)
+
+
+def _last_lead(entry: Entry) -> int:
+    return -1 if entry.last_lead is None else entry.last_lead
 
 
 def topics_of(service: Performer) -> tuple[Topic, ...]:

@@ -117,7 +117,7 @@ def choose_answers(steps: Sequence[Planned], facts: dict[str, Fact], rng: random
                 continue
             nearness = 3.0 if step.wave == last else 1.0 if step.meaning.verb == "get" else 0.3
             label = label_of(step, path, text)
-            if not is_wordy(label):
+            if not is_wordy(label) or label.lower() in GENERIC:
                 continue
             candidates.append(
                 (
@@ -172,6 +172,8 @@ def worth_of(path: Sequence[str | int], value: Any, text: str) -> float:
         or is_credential(keys[-1])
         or is_technical(keys[-1])
     ):
+        return 0.0
+    if key in ("data", "value", "values", "result", "content", "elements"):
         return 0.0
     if "?" in text or "\n" in text or '"' in text or "://" in text or text.startswith(("/", "{", "[", "<")):
         return 0.0

@@ -221,6 +221,7 @@ class Filler:
         unique, number = name, 2
         while unique in taken:
             unique, number = f"{name}_{number}", number + 1
+        label = named_end(label, value)
         if isinstance(value, list) and len(value) == 1 and plural(label):
             head, _, last = label.rpartition(" ")
             label = f"{head} {'ID' if last == 'IDs' else singular(last)}".strip()
@@ -247,6 +248,18 @@ def too_long(word: str) -> bool:
     """Whether a word is a code that no person would copy out; a UUID still passes."""
     opaque = len(word) > LONG_CODE and OPAQUE.fullmatch(word) and "@" not in word and "://" not in word
     return bool(opaque) and UUID.fullmatch(word) is None
+
+
+def named_end(label: str, value: Any) -> str:
+    """A noun for what is called "from" or "to", after the kind of the value; other labels as they are."""
+    ends = {"from": ("start date", "sender", "start"), "to": ("end date", "recipient", "end")}
+    short = {"q": "search words", "by": "author", "in": "place", "on": "day", "at": "time", "with": "partner"}
+    text = str(value)
+    if label.lower() in ends:
+        date, person, bound = ends[label.lower()]
+        return date if re.match(r"\d{4}-\d\d-\d\d", text) else person if re.search(r"@|^\+", text) else bound
+    label = re.sub(r"^or (\w+) ID$", r"ID or \1", label)
+    return short.get(label.lower(), label)
 
 
 def plain_label(label: str) -> str:

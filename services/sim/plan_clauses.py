@@ -17,7 +17,6 @@ from services.sim.plan_steps import Planned
 from services.sim.spelling import spell
 from services.sim.vocabulary import (
     GENERIC_KEYS,
-    IDENTIFIERS,
     PEOPLE,
     USER_VERBS,
     last_word,
@@ -263,7 +262,7 @@ def weave(text: str, facts: Sequence[Fact], rng: random.Random) -> tuple[str, tu
         noun = noun_of(fact.label)
         if not noun or not isinstance(fact.value, str) or not CODE.fullmatch(spell(fact.value)):
             continue
-        pattern = rf"\b(?:a|an)\s+{re.escape(noun)}\b(?!['’-]|\s+(?:{'|'.join(IDENTIFIERS)}))"
+        pattern = rf"\b(?:a|an)\s+{re.escape(noun)}\b{AFTER_NOUN}"
         named = f"{noun} {spell(fact.value)}".replace("\\", r"\\")
         replaced, count = re.subn(pattern, named, text, count=1, flags=re.IGNORECASE)
         if count:

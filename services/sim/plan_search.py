@@ -91,7 +91,10 @@ def search(target: Target, cluster: Cluster, world: World, state: Json, rng: ran
     for attempt in range(ATTEMPTS):
         depth = shallower(target.depth) if attempt >= ATTEMPTS // 2 else target.depth
         sizes = wave_sizes(target.shape, depth, rng)
-        sketch = attempt_plan(sizes, target, trail, world, state, random.Random(f"{rng.random()}/{attempt}"))
+        again = 0.8 if attempt >= ATTEMPTS // 2 else 0.35
+        sketch = attempt_plan(
+            sizes, target, trail, world, state, random.Random(f"{rng.random()}/{attempt}"), again
+        )
         if sketch is None:
             continue
         if target.shape in ("chain", "dag") and not any(step.needs for step in sketch.steps):
@@ -137,9 +140,18 @@ def compositions(total: int) -> list[tuple[int, ...]]:
 
 
 def attempt_plan(
-    sizes: Sequence[int], target: Target, trail: Trail, world: World, state: Json, rng: random.Random
+    sizes: Sequence[int],
+    target: Target,
+    trail: Trail,
+    world: World,
+    state: Json,
+    rng: random.Random,
+    again_chance: float,
 ) -> Sketch | None:
-    """One seeded attempt at a plan with waves of these sizes."""
+    """One seeded attempt at a plan with waves of these sizes.
+
+    ``again_chance``: how likely a tool is called again beside itself, for another record.
+    """
     sketch = Sketch(state=state)
     for wave, size in enumerate(sizes):
         before = list(sketch.steps)
@@ -148,7 +160,7 @@ def attempt_plan(
             step = next_step(sketch, before, wave, slot, again, sizes, target, trail, world, rng)
             if step is None:
                 return None
-            chance = 0.65 if target.shape == "dag" and wave else 0.35
+            chance = 0.65 if target.shape == "dag" and wave else again_chance
             if size > 1 and rng.random() < chance and repeatable(step):
                 again = step.tool.name
     return sketch
@@ -369,6 +381,8 @@ def score(sketch: Sketch, target: Target) -> float:
     value -= 3.0 * sum(
         len({wave for tool, wave in names if tool == name}) > 1 for name in sorted(sketch.used)
     )
+    made = {step.id for step in steps if step.meaning.verb == "create"}
+    value -= 2.5 * sum(step.meaning.verb == "delete" and bool(made & set(step.needs)) for step in steps)
     value -= 2.0 * sum(collides(one, other) for one in steps for other in steps)
     value -= 0.8 * sum(is_vague(fact) for fact in sketch.facts.values())
     if not sketch.facts:

@@ -96,6 +96,7 @@ def names(text: str, label: str) -> bool:
     """Whether the text speaks of this label: the words of it, or all but a generic last one."""
     lowered = " ".join(re.findall(r"[a-z0-9]+", text.lower()))
     wanted = [word for word in re.findall(r"[a-z0-9]+", label.lower()) if word not in STOP_WORDS]
+    wanted = wanted or re.findall(r"[a-z0-9]+", label.lower())
     if not wanted:
         return False
     padded = f" {lowered} "

@@ -103,7 +103,8 @@ def last_word(entity: str) -> str:
 
 def same(noun: str, entity: str) -> bool:
     """Whether two noun phrases have the same head."""
-    return bool(noun) and last_word(noun).lower() == last_word(entity).lower()
+    one, other = sorted((last_word(noun).lower(), last_word(entity).lower()), key=len)
+    return len(one) > 1 and (one == other or (len(one) > 2 and other.startswith(one)))
 
 
 def is_wordy(label: str) -> bool:

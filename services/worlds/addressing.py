@@ -10,6 +10,7 @@ from schemas.catalog import Json
 from services.worlds.machine import ToolError
 from services.worlds.meaning import Reading
 from services.worlds.records import Model
+from services.worlds.words import norm
 
 
 class Addressing:
@@ -67,9 +68,27 @@ class Addressing:
             found.append(key)
         return found
 
-    def only(self, state: Json, reading: Reading, parents: Mapping[str, str]) -> str | None:
-        """The one record of a collection that is addressed by its parents alone."""
-        for key in state["records"].get(reading.collection, {}):
-            if self.belongs(state, reading.collection, key, parents):
-                return str(key)
-        return None
+    def only(
+        self, state: Json, reading: Reading, parents: Mapping[str, str], given: Mapping[str, Any]
+    ) -> str | None:
+        """The one record that is meant without being named by a key; None where there is none.
+
+        ``given`` are arguments that are fields of records: a record must agree in those that its kind
+        stores. An update's arguments need not agree, they are what is to change.
+        """
+        records = state["records"].get(reading.collection, {})
+        keys = [str(key) for key in records if self.belongs(state, reading.collection, key, parents)]
+        told = {norm(name): value for name, value in given.items() if isinstance(value, (str, int))}
+        agreeing = keys
+        for name, value in told.items():
+            held = {key: _held(records[key], name) for key in agreeing}
+            if all(one is None for one in held.values()):
+                continue
+            matching = [key for key in agreeing if held[key] == value]
+            agreeing = matching or ([] if reading.verb != "update" else agreeing)
+        return agreeing[0] if agreeing else None
+
+
+def _held(fields: Json, name: str) -> Any:
+    """The value of a stored field by its normalized name."""
+    return next((value for spelt, value in fields.items() if norm(spelt) == name), None)

@@ -158,7 +158,9 @@ class SimulatedServer:
                 return self._show_keys(call, [str(value)])
             keys = self._addressed(call)
         else:
-            only = self.address.only(call.state, call.reading, call.parents)
+            only = self.address.only(
+                call.state, call.reading, call.parents, written(call.reading, call.arguments)
+            )
             if only is None:
                 return self._create(call)
             keys = [only]
@@ -201,7 +203,9 @@ class SimulatedServer:
 
     def _only(self, call: Call) -> str:
         """The one record that is meant without being named."""
-        only = self.address.only(call.state, call.reading, call.parents)
+        only = self.address.only(
+            call.state, call.reading, call.parents, written(call.reading, call.arguments)
+        )
         if only is None:
             raise ToolError("not_found", f"There is no {self.model.collections[call.collection].noun}.")
         return only

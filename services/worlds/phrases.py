@@ -122,8 +122,9 @@ def _with_article(said: list[str]) -> str:
     if (
         noun_end - 1 > 4
         or not countable(phrase)
-        or base(second)
-        or second in {"or", "and", "for", "by", "up", "out", "in", "on"}
+        or (base(second) and second != "list")
+        or any(singular(word.lower()) != word.lower() for word in said[1:noun_end])
+        or second in {"or", "and", "if", "whether", "how", "what", "for", "by", "up", "out", "in", "on"}
     ):
         return " ".join(said)
     return " ".join([said[0], article(phrase), *said[noun_end:]])

@@ -18,7 +18,8 @@ def read_rpc(spec: ToolSpec, names: dict[str, Json], words: tuple[str, ...]) -> 
     named = verb_at(words)
     verb: Verb
     if named is None:
-        described = tokens(spec.description)[:1]
+        hosted = spec.description.startswith("Deploy Server")
+        described = () if hosted else tokens(spec.description)[:1]
         hint = described[0].rstrip("s") if described else ""
         verb = VERBS.get(hint, VERBS.get(described[0] if described else "", "act"))
         entity = (*words[:-1], singular(words[-1])) if words else ("record",)

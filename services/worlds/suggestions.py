@@ -10,7 +10,7 @@ from schemas.catalog import Json, ToolSpec
 from services.worlds.addressing import Addressing
 from services.worlds.fitting import fits, kind
 from services.worlds.meaning import Reading
-from services.worlds.naming import is_control
+from services.worlds.naming import is_control, required
 from services.worlds.records import Model
 from services.worlds.values import plausible
 from services.worlds.words import norm
@@ -40,7 +40,7 @@ class Suggestions:
             return []
         collection = self._refers(reading, parameter)
         if collection is None:
-            return self._field_values(state, reading, parameter, schema)
+            return self._field_values(state, tool, parameter, schema)
         others = [
             (owner, key)
             for name, owner in (*reading.parents, (reading.key, reading.collection))
@@ -71,10 +71,13 @@ class Suggestions:
                 return collection
         return None
 
-    def _field_values(self, state: Json, reading: Reading, parameter: str, schema: Json) -> list[Any]:
+    def _field_values(self, state: Json, tool: str, parameter: str, schema: Json) -> list[Any]:
         """Values of a filter: what existing records hold in the field of that name."""
+        reading = self.readings[tool]
+        needed = required(self.tools[tool])
         if (
-            reading.verb not in {"list", "search", "get"}
+            reading.verb in {"create", "act"}
+            or (reading.verb == "update" and (reading.key is not None or parameter not in needed))
             or is_control(parameter)
             or kind(schema) in {"array", "object"}
         ):
