@@ -12,6 +12,7 @@ from services.blueprint_planner import domain, prompts
 from services.blueprint_planner.completion import offered
 from services.blueprint_planner.planning import plan
 from services.kit.chat import ChatModel, ChatReply, ChatRequest, ModelFailed
+from services.kit.openai_wire import is_sim_named
 from services.kit.service import Draft, Performer
 from services.worlds.world import World
 
@@ -52,8 +53,7 @@ def make_request(effect: domain.Plan) -> ChatRequest:
     command, cluster = effect.command, effect.cluster
     planner = command.models.get("planner", RoleModel())
     tools = offered(command, cluster, effect.distractors)
-    name = planner.model.partition("?")[0].rpartition("/")[2]
-    if name == "sim":
+    if is_sim_named(planner.model):
         messages: tuple[dict[str, object], ...] = ({"role": "user", "content": "Plan the task."},)
         script = {
             "command": command.model_dump(mode="json", exclude_defaults=True),

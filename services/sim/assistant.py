@@ -8,25 +8,18 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from services.kit.chat import ChatCall, ChatReply
-from services.sim.json_schema import MISSING, at, options, property_schema, resolve
+from services.sim.json_schema import at, property_schema
 from services.sim.script import (
-    Ask,
     AssistantScript,
-    Read,
-    ReadList,
-    ReadObject,
-    ReadResult,
-    ReadSchema,
-    ReadUser,
     ScriptStep,
 )
-from services.sim.script_maker import between
-from services.sim.spelling import literal, unspell
+from services.sim.script_reading import Unreadable, asks, value_of
+from services.sim.spelling import literal
 from services.sim.wording import addressed, article, definite, listed, past, pick, plural, sentence
 
 Json = dict[str, Any]
@@ -68,10 +61,6 @@ REPORT_ONE = (
     "{The_label} {be} {value}.", "{The_label} {be} {value}.", "As for {the_label}, it's {value}.",
     "You asked for {the_label}: {value}.",
 )  # fmt: skip
-
-
-class Unreadable(ValueError):  # noqa: N818  (it is the value that is unreadable; caught within this file)
-    """A value that the messages do not hold. The text says what, in the user's words."""
 
 
 @dataclass
@@ -184,81 +173,10 @@ def next_wave(script: AssistantScript, progress: Progress) -> list[ScriptStep]:
     return [step for step in open_steps if step.wave == wave]
 
 
-def asks(read: Read) -> Iterator[str]:
-    """Labels of what has to be asked for to make this argument."""
-    match read:
-        case Ask(label=label):
-            yield label
-        case ReadObject(fields=fields):
-            for part in fields.values():
-                yield from asks(part)
-        case ReadList(items=items):
-            for part in items:
-                yield from asks(part)
-        case _:
-            return
-
-
 def sorted_labels(steps: Sequence[ScriptStep]) -> list[str]:
     """Labels to ask for, each once, in the order of the arguments."""
     labels = [label for step in steps for read in step.arguments.values() for label in asks(read)]
     return list(dict.fromkeys(labels))
-
-
-def value_of(
-    read: Read, schema: Json, root: Json, messages: Sequence[Json], results: dict[str, Any], name: str
-) -> Any:
-    """The value of one argument, read where the script says.
-
-    Raises:
-        Unreadable: when it is not there.
-    """
-    match read:
-        case ReadUser(message=index, after=after, before=before):
-            text = (
-                between(str(messages[index].get("content")), after, before) if index < len(messages) else None
-            )
-            if text is None:
-                raise Unreadable(f"I couldn't find the {words(name)} in what you told me")
-            try:
-                return unspell(text, schema, root)
-            except ValueError:
-                raise Unreadable(f"{text} doesn't look like a valid {words(name)}") from None
-        case ReadResult(step=step, path=path):
-            value = at(results.get(step), path) if step in results else MISSING
-            if value is MISSING:
-                raise Unreadable(f"the earlier result doesn't contain the {words(name)} that I need")
-            return value
-        case ReadSchema(of=keyword, index=index):
-            return fixed_value(keyword, index, schema, root, name)
-        case ReadObject(fields=fields):
-            return {
-                key: value_of(part, property_schema(schema, key, root), root, messages, results, key)
-                for key, part in fields.items()
-            }
-        case ReadList(items=items):
-            part_schema = property_schema(schema, 0, root)
-            return [value_of(part, part_schema, root, messages, results, name) for part in items]
-        case Ask(label=label):
-            raise Unreadable(f"I still need {article(label)}")
-
-
-def fixed_value(keyword: str, index: int, schema: Json, root: Json, name: str) -> Any:
-    """The default, const or enum member that the tool's schema holds."""
-    for option in (resolve(schema, root), *options(schema, root)):
-        if keyword == "enum":
-            members = option.get("enum")
-            if isinstance(members, list) and index < len(members):
-                return members[index]
-        elif keyword in option:
-            return option[keyword]
-    raise Unreadable(f"the tool no longer says what its {words(name)} may be")
-
-
-def words(identifier: str) -> str:
-    """An identifier as words: "orderId" → "order id"."""
-    spaced = "".join(f" {char}" if char.isupper() else char for char in identifier)
-    return " ".join(spaced.replace("_", " ").replace("-", " ").lower().split())
 
 
 def question(labels: Sequence[str], messages: Sequence[Json], rng: random.Random) -> str:

@@ -12,7 +12,8 @@ from services.sim.goal_text import write_goal
 from services.sim.json_schema import resolve
 from services.sim.personas import PERSONAS
 from services.sim.plan_answers import choose_answers
-from services.sim.plan_search import Sketch, search
+from services.sim.plan_score import Sketch
+from services.sim.plan_search import search
 from services.sim.plan_steps import Planned, required_of
 from services.sim.wording import ORDINALS
 from services.worlds.world import World
@@ -20,6 +21,8 @@ from services.worlds.world import World
 Json = dict[str, Any]
 
 ROUNDS: Final = 4
+MAX_MISSES: Final = 2
+"""Searches without any plan after which the cluster is taken not to give one."""
 FAULTS: Final = ("timeout", "rate_limited", "unavailable")
 
 
@@ -46,10 +49,14 @@ def draft(command: PlanBlueprint, cluster: Cluster, world: World, state: Json) -
     the cluster's tools; ``state`` is its state before the first call.
     """
     target = command.target
+    misses = 0
     for number in range(ROUNDS):
         rng = random.Random(f"{command.seed}/plan/{number}")
         sketch = search(target, cluster, world, state, rng)
         if sketch is None:
+            misses += 1
+            if misses == MAX_MISSES:
+                break
             continue
         if "clarifies" in target.flags and not keep_back(sketch, rng):
             continue
