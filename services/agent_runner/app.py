@@ -15,6 +15,7 @@ from services.agent_runner import domain, prompts
 from services.agent_runner.domain import AskAssistant, AskJudge, AskUser, CallTool
 from services.kit.chat import ChatCall, ChatModel, ChatReply, ModelFailed
 from services.kit.service import Draft, Performer
+from services.sim.actors import delayed, parse_options
 from services.worlds.world import Observation
 
 Effect = AskAssistant | AskUser | CallTool | AskJudge
@@ -131,9 +132,12 @@ class Actors:
         )
 
     async def _tool(self, effect: CallTool) -> Message:
+        model = effect.blueprint.models.get("tools", RoleModel())
+        if prompts.is_scripted(model):
+            options = parse_options(model.model.removeprefix("openai/"))
+            await delayed(options, f"{effect.blueprint.seed}/{effect.turn}/tools")
         if effect.fault:
             return domain.tool_returned(effect, domain.fault_observation(effect.fault), Usage())
-        model = effect.blueprint.models.get("tools", RoleModel())
         given = domain.arguments(effect.call) or {}
         if prompts.is_scripted(model):
             _, observation = effect.world.call(effect.state, effect.call.name, given)

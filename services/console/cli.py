@@ -290,7 +290,7 @@ def sim_server(
 def main(argv: Sequence[str] | None = None) -> int:
     """The command: returns its exit code. 0 done, 1 not done or short, 2 bad input, 130 interrupted."""
     try:
-        code = app(args=list(sys.argv[1:] if argv is None else argv), standalone_mode=False)
+        code = app(args=list(sys.argv[1:] if argv is None else argv), prog_name="tds", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         complain("interrupted")
         return INTERRUPTED

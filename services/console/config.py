@@ -154,7 +154,7 @@ def complaint(error: ValidationError, origin: Mapping[str, str]) -> str:
     text = first["msg"].removeprefix("Value error, ")
     if first["type"] == "string_pattern_mismatch":
         text = "letters, digits, _ and - only, at most 64"
-    given = "" if isinstance(first["input"], dict) or not key else f", not {str(first['input'])[:80]!r}"
+    given = "" if isinstance(first["input"], dict) or not key else f", not {repr(first['input'])[:80]}"
     where = origin.get(key, key)
     return f"{where + ': ' if where else ''}{text[:1].lower()}{text[1:]}{given}"
 

@@ -25,8 +25,8 @@ class UserError(Exception):
 
 
 def sentence(what: str, advice: str = "") -> str:
-    """``what. advice.``, each with its full stop once."""
-    parts = [part.strip().rstrip(".") for part in (what, advice) if part.strip()]
+    """``what. Advice``: two sentences, the last without its full stop."""
+    parts = [part.strip().rstrip(".") for part in (what, advice[:1].upper() + advice[1:]) if part.strip()]
     return ". ".join(parts)
 
 
@@ -41,7 +41,8 @@ def explain(error: BaseException) -> tuple[str, int] | None:
         return str(error), FAILED
     if isinstance(error, ModelFailed):
         advice = "mend that, or choose another with --model ROLE=MODEL"
-        return sentence(f"the model cannot be used ({error.code}): {error.detail}", advice), FAILED
+        code = FAILED if error.infrastructure else USAGE
+        return sentence(f"the model cannot be used ({error.code}): {error.detail}", advice), code
     if isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
         what = f"cannot read or write{where}: {error.strerror or error}"

@@ -115,7 +115,7 @@ def metadata(blueprint: Blueprint, entry: RunEntry, messages: Sequence[Json]) ->
         "complexity": round(measured.complexity, 6) if measured else 0.0,
         "band": measured.band if measured else 0,
         "seed": blueprint.seed,
-        "models": {role: blueprint.models.get(role, RoleModel()).model for role in ROLES},
+        "models": {role: model_name(blueprint.models.get(role, RoleModel()).model) for role in ROLES},
         "verdict": verdict(entry.verdict),
         "operator": blueprint.operator,
         "cluster": blueprint.cluster,
@@ -127,6 +127,13 @@ def metadata(blueprint: Blueprint, entry: RunEntry, messages: Sequence[Json]) ->
         reason = {"stage": failure.stage, "attribution": failure.attribution, "code": failure.code}
         found["failure"] = {**reason, "detail": detail}
     return found
+
+
+def model_name(model: str) -> str:
+    """A model as a row names it: how slow a scripted one was asked to be is no property of a row."""
+    name, mark, options = model.partition("?")
+    kept = [option for option in options.split("&") if not option.startswith("latency=")]
+    return f"{name}?{'&'.join(kept)}" if mark and any(kept) else name
 
 
 def verdict(given: Verdict | None) -> Json:

@@ -118,7 +118,7 @@ class Lines:
 
     def _show(self) -> None:
         text = line(self.ledger, self._spec)
-        if text != self._shown:
+        if text != self._shown and self.ledger.records:
             self._write(f"{clock_text(self._now() - self._began)}  {text}")
         self._shown, self._last = text, self._now()
 

@@ -91,10 +91,15 @@ class SimModel:
             reply = answer(request, options)
         except ValueError as error:
             raise ModelFailed("bad_request", str(error), infrastructure=False) from error
-        if options.latency_max_s:
-            rng = random.Random(f"{request.seed}/{request.turn}/{request.role}/latency")
-            await asyncio.sleep(rng.uniform(options.latency_min_s, options.latency_max_s))
+        await delayed(options, f"{request.seed}/{request.turn}/{request.role}")
         return reply
+
+
+async def delayed(options: SimOptions, seed: str) -> None:
+    """Wait as long as the options' latency says; ``seed`` draws between its bounds."""
+    if options.latency_max_s:
+        rng = random.Random(f"{seed}/latency")
+        await asyncio.sleep(rng.uniform(options.latency_min_s, options.latency_max_s))
 
 
 def answer(request: ChatRequest, options: SimOptions) -> ChatReply:

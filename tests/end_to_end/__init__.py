@@ -1,0 +1,1 @@
+"""The whole program through the command line: no network, no key."""

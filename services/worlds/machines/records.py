@@ -138,10 +138,24 @@ def some_day(rng: random.Random) -> str:
 
 
 def day(today: str, days: int) -> str:
-    """The date ``days`` after ``today``, as YYYY-MM-DD."""
-    return (date.fromisoformat(today) + timedelta(days=days)).isoformat()
+    """The date ``days`` after ``today``, as YYYY-MM-DD.
+
+    Raises:
+        ToolError: ``today`` is no date, as what an assistant passes may be.
+    """
+    try:
+        return (date.fromisoformat(today) + timedelta(days=days)).isoformat()
+    except (ValueError, OverflowError):
+        raise ToolError("invalid_arguments", f"{today!r} is no date, YYYY-MM-DD.") from None
 
 
 def minutes_later(time: str, minutes: int) -> str:
-    """The local time ``minutes`` after ``time``, both as YYYY-MM-DDTHH:MM."""
-    return (datetime.fromisoformat(time) + timedelta(minutes=minutes)).isoformat(timespec="minutes")
+    """The local time ``minutes`` after ``time``, both as YYYY-MM-DDTHH:MM.
+
+    Raises:
+        ToolError: ``time`` is no time, as what an assistant passes may be.
+    """
+    try:
+        return (datetime.fromisoformat(time) + timedelta(minutes=minutes)).isoformat(timespec="minutes")
+    except (ValueError, OverflowError):
+        raise ToolError("invalid_arguments", f"{time!r} is no date and time, YYYY-MM-DDTHH:MM.") from None
