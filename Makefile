@@ -53,7 +53,7 @@ check: $(READY)  ## style, types, layers, schema lock and the fast tests: under 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-timings
+	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.lock --check
 	$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow" tests/unit tests/contract
 

@@ -32,6 +32,8 @@ def sentence(what: str, advice: str = "") -> str:
 
 def explain(error: BaseException) -> tuple[str, int] | None:
     """The text and the exit code for an error that a user can do something about; None for any other."""
+    import sqlite3
+
     from services.kit.chat import ModelFailed
     from services.kit.log import LogError
 
@@ -43,6 +45,9 @@ def explain(error: BaseException) -> tuple[str, int] | None:
         advice = "mend that, or choose another with --model ROLE=MODEL"
         code = FAILED if error.infrastructure else USAGE
         return sentence(f"the model cannot be used ({error.code}): {error.detail}", advice), code
+    if isinstance(error, sqlite3.Error):
+        advice = "if a run has just begun there, try again in a moment"
+        return sentence(f"the event log cannot be read: {error}", advice), FAILED
     if isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
         what = f"cannot read or write{where}: {error.strerror or error}"

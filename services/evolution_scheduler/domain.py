@@ -20,10 +20,11 @@ from schemas.evolution import (
     ControlCampaign,
     GenerationOpened,
     SlotAbandoned,
+    SlotPlan,
 )
 from schemas.run import run_id
-from services.evolution_scheduler.facts import Campaign, Slot, State, cells_of, evolve, initial
-from services.evolution_scheduler.targets import derive
+from services.evolution_scheduler.facts import Campaign, State, cells_of, evolve, initial
+from services.evolution_scheduler.targets import Cells, derive
 from services.kit.service import Draft
 
 __all__ = ["decide", "evolve", "initial"]
@@ -60,7 +61,7 @@ def _decide(state: State, campaign: Campaign, spec: CampaignSpec) -> list[Draft]
         generation = None if order else _open(state, campaign, spec)
         if generation is not None:
             return [Draft(spec.campaign, generation, spec.campaign)]
-        attempts = _attempts(campaign, campaign.started)
+        attempts = _attempts(campaign, campaign.started, cells_of(state, campaign.started.catalog_hash))
         if attempts:
             return attempts
     if order is not None:
@@ -69,11 +70,11 @@ def _decide(state: State, campaign: Campaign, spec: CampaignSpec) -> list[Draft]
     return [Draft(spec.campaign, finished, spec.campaign)] if finished is not None else []
 
 
-def _attempts(campaign: Campaign, started: CampaignStarted) -> list[Draft]:
+def _attempts(campaign: Campaign, started: CampaignStarted, cells: Cells | None) -> list[Draft]:
     """What the slots are due, in slot order; a pause stands alone."""
     drafts: list[Draft] = []
     for slot in sorted(campaign.due):
-        draft = _next_attempt(campaign, started, slot)
+        draft = _next_attempt(campaign, started, cells, slot)
         if draft is not None and isinstance(draft.data, CampaignPaused):
             return [draft]
         if draft is not None:
@@ -168,22 +169,32 @@ def _finished(
     )
 
 
-def _next_attempt(campaign: Campaign, started: CampaignStarted, number: int) -> Draft | None:
-    """What a slot needs now: its next attempt, its abandonment, a pause, or nothing."""
+def _next_attempt(
+    campaign: Campaign, started: CampaignStarted, cells: Cells | None, number: int
+) -> Draft | None:
+    """What a slot needs now: its next attempt, its abandonment, a pause, or nothing.
+
+    After a plan that failed the next attempt aims at the same cell from another cluster; after a run that
+    failed, from the same one. Both with the next seed.
+    """
     slot = campaign.slots.get(number)
     if slot is None or number in campaign.terminal:
         return None
     spec = started.spec
     reasons: list[str] = []
     left = campaign.generations[slot.generation].allowance
-    attempt, retry = 1, 0
+    attempt, retry, redraws = 1, 0, 0
     while attempt <= spec.attempts:
         run = run_id(spec.campaign, number, attempt, retry)
         outcome = campaign.outcomes.get(run)
         if outcome is None:
             if run in campaign.issued:
                 return None
-            return Draft(run, _command(campaign, started, slot, run, attempt, retry, left), spec.campaign)
+            plan = slot.plan
+            if redraws and cells is not None:
+                plan = cells.draw(spec.seed, number, redraws)
+            command = _command(campaign, started, slot.generation, plan, run, attempt, retry, left)
+            return Draft(run, command, spec.campaign)
         if outcome.kind == "passed":
             return None
         if outcome.kind == "infrastructure":
@@ -193,6 +204,7 @@ def _next_attempt(campaign: Campaign, started: CampaignStarted, number: int) -> 
                 return Draft(spec.campaign, pause, spec.campaign)
             continue
         reasons.append(outcome.reason)
+        redraws += outcome.unplanned
         attempt, retry = attempt + 1, 0
         remaining = _remaining(left, outcome.usage)
         if remaining is None:
@@ -217,19 +229,20 @@ def _remaining(allowance: Allowance, usage: Usage) -> Allowance | None:
 def _command(
     campaign: Campaign,
     started: CampaignStarted,
-    slot: Slot,
+    generation: int,
+    plan: SlotPlan,
     run: str,
     attempt: int,
     retry: int,
     left: Allowance,
 ) -> PlanBlueprint:
-    spec, plan = started.spec, slot.plan
-    opened = campaign.generations[slot.generation]
-    steering = campaign.steering.get(slot.generation - spec.lookahead) if opened.steering_version else None
+    spec = started.spec
+    opened = campaign.generations[generation]
+    steering = campaign.steering.get(generation - spec.lookahead) if opened.steering_version else None
     return PlanBlueprint(
         run=run,
         campaign=spec.campaign,
-        generation=slot.generation,
+        generation=generation,
         slot=plan.slot,
         attempt=attempt,
         retry=retry,

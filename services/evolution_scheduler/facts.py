@@ -36,6 +36,8 @@ class Outcome:
     """How a run ended."""
 
     kind: Literal["passed", "content", "infrastructure"]
+    unplanned: bool = False
+    """There was no blueprint."""
     reason: str = ""
     usage: Usage = field(default_factory=Usage)
 
@@ -154,19 +156,19 @@ def _issued(state: State, _envelope: Envelope, data: PlanBlueprint) -> None:
 
 def _rejected(state: State, _envelope: Envelope, data: BlueprintRejected) -> None:
     codes = ", ".join(sorted({rejection.code for rejection in data.rejections})) or "no plan"
-    _ended(state, data, Outcome(_kind(data.content), f"{data.attribution}: {codes}", data.usage))
+    _ended(state, data, Outcome(_kind(data.content), True, f"{data.attribution}: {codes}", data.usage))
 
 
 def _failed(state: State, _envelope: Envelope, data: RunFailed) -> None:
-    _ended(state, data, Outcome(_kind(data.content), f"{data.attribution}: {data.code}", data.usage))
+    _ended(state, data, Outcome(_kind(data.content), False, f"{data.attribution}: {data.code}", data.usage))
 
 
 def _finished_run(state: State, _envelope: Envelope, data: RunFinished) -> None:
     if data.verdict.passed:
-        _ended(state, data, Outcome("passed", "", data.usage))
+        _ended(state, data, Outcome("passed", usage=data.usage))
     else:
         codes = [f"{finding.attribution}: {finding.code}" for finding in data.verdict.findings[:3]]
-        _ended(state, data, Outcome("content", ", ".join(codes) or "judge", data.usage))
+        _ended(state, data, Outcome("content", reason=", ".join(codes) or "judge", usage=data.usage))
 
 
 def _kind(content: bool) -> Literal["content", "infrastructure"]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,20 +52,27 @@ def offer(cluster: Cluster) -> Offer:
         if edge.source != edge.target:
             after.setdefault(edge.source, set()).add(edge.target)
             sources.setdefault(edge.target, set()).add(edge.source)
-    longest = {f"{tool.server}/{tool.name}": 1 for tool in cluster.tools}
-    for _ in range(MAX_DEPTH - 1):
-        longest = {
-            tool: max([1, *(1 + longest.get(other, 1) for other in after.get(tool, ()))]) for tool in longest
-        }
+    tools = [f"{tool.server}/{tool.name}" for tool in cluster.tools]
+    longest = max((_longest(tool, after, frozenset()) for tool in tools), default=1)
     joins = any(len(others) > 1 for others in [*after.values(), *sources.values()])
     return Offer(
         id=cluster.id,
         hash=cluster.hash,
         domain=cluster.domains[0] if cluster.domains else "general",
         tools=len(cluster.tools),
-        depth=min(MAX_DEPTH, max(longest.values(), default=1)),
-        width=sum(tool not in sources for tool in longest),
+        depth=longest,
+        width=sum(tool not in sources for tool in tools),
         joins=joins and len(cluster.tools) >= 3,
+    )
+
+
+def _longest(tool: str, after: Mapping[str, set[str]], visited: frozenset[str]) -> int:
+    """Tools on the longest path from ``tool`` that visits none twice, at most ``MAX_DEPTH``."""
+    if len(visited) == MAX_DEPTH - 1:
+        return 1
+    visited |= {tool}
+    return 1 + max(
+        (_longest(other, after, visited) for other in after.get(tool, ()) if other not in visited), default=0
     )
 
 
@@ -93,14 +100,18 @@ class Cells:
     def __len__(self) -> int:
         return len(self._cells)
 
-    def draw(self, seed: int, slot: int) -> SlotPlan:
-        """One slot's plan: a cell, flags, and a cluster that can serve them, each uniformly."""
+    def draw(self, seed: int, slot: int, redraw: int = 0) -> SlotPlan:
+        """One slot's plan: a cell, flags, and a cluster that can serve them, each uniformly.
+
+        ``redraw`` > 0 keeps the cell and draws another cluster: for a slot whose cluster turned out to
+        give no plan.
+        """
         rng = random.Random(f"{seed}/slot/{slot}")
         shape, depth = cell = rng.choice(self._cells)
         flags = rng.choice(FLAG_SETS)
         if shape == "single":
             flags = tuple(flag for flag in flags if flag != "recovers")
-        one = rng.choice(self._servers[cell])
+        one = random.Random(f"{seed}/slot/{slot}/cluster/{redraw}").choice(self._servers[cell])
         return SlotPlan(
             slot=slot,
             cluster=one.id,

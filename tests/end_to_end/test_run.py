@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from services.console import api
 from services.console.ledger import Ledger
+from services.kit.log import LogError
 from tests.validator.report import validate
 
 TDS = [sys.executable, "-m", "services.console.cli"]
@@ -141,11 +143,13 @@ def wait_until_under_way(folder: Path) -> None:
     """Until runs have turns, and before the campaign is over."""
     deadline = time.monotonic() + LIMIT_S
     while time.monotonic() < deadline:
-        if (folder / "log.sqlite3").exists():
+        try:
             ledger = Ledger.open(folder)
-            if any(len(entry.turns) >= 2 for entry in ledger.runs.values()):
-                assert ledger.finished is None
-                return
+        except (LogError, sqlite3.OperationalError):  # it is only just being made
+            ledger = Ledger()
+        if any(len(entry.turns) >= 2 for entry in ledger.runs.values()):
+            assert ledger.finished is None
+            return
         time.sleep(0.05)
     pytest.fail("no run has begun")
 

@@ -8,7 +8,8 @@ from tests.release.bench import Bench, Findings
 
 SEED = 7
 LATENCY = "sim?latency=0:0.05"
-"""Seconds, drawn anew for each call of a model or tool."""
+"""Of every call of a model or tool, in seconds between the two."""
+OTHER_LATENCY = "sim?latency=0.01:0.03"
 
 
 def check(bench: Bench, found: Findings) -> None:
@@ -21,7 +22,7 @@ def check(bench: Bench, found: Findings) -> None:
         "latency": (["--model", f"all={LATENCY}"], {}),
         "concurrency 1": (["--concurrency", "1"], {}),
         "concurrency 64": (["--concurrency", "64"], {}),
-        "latency at concurrency 64": (["--model", f"all={LATENCY}", "--concurrency", "64"], {}),
+        "other latency at concurrency 64": (["--model", f"all={OTHER_LATENCY}", "--concurrency", "64"], {}),
     }
     digests: dict[str, str] = {}
     seconds: dict[str, float] = {}
