@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 from pydantic import Field
@@ -47,7 +48,8 @@ You design one realistic task for a tool-using assistant, as a plan that will be
 
 Rules
 - Use only the tools given, and only records that exist: an identifier comes from the list of known values,
-  from the observation of an earlier step, or is made up where the tool creates something.
+  from the observation of an earlier step, or is made up where the tool creates something. The first known
+  values of one tool's parameters belong together.
 - The goal is what the user writes to open the conversation, in the first person and in plain words. It never
   names a tool or a parameter. It contains the value of every fact whose "asked" is false, spelled exactly
   as given (a list is joined by ", "), once; and no value of a fact whose "asked" is true.
@@ -120,17 +122,24 @@ def described(tool: ToolSpec) -> str:
 
 
 def known_values(tools: Sequence[ToolSpec], world: World, state: Json) -> list[str]:
-    """Lines with a few valid values for each parameter that the state knows any for."""
+    """Lines with a few valid values for each parameter that the state knows any for.
+
+    The first value of each parameter goes with the first values of those before it, so that the first
+    ones of a tool make a call that succeeds: a document of that folder, not of another.
+    """
     lines = []
     for tool in tools:
         properties = tool.input_schema.get("properties")
+        chosen: Json = {}
         for name in properties if isinstance(properties, dict) else ():
-            values = world.known(state, tool.name, name)[:MAX_KNOWN]
+            values = world.known(state, tool.name, name, chosen)[:MAX_KNOWN]
             if values:
+                chosen[name] = values[0]
                 lines.append(f"- {tool.name}.{name}: {json.dumps(values, ensure_ascii=False)}")
     return lines
 
 
+@cache
 def reply_schema() -> Json:
-    """JSON Schema of the reply."""
+    """JSON Schema of the reply; made once, and not to be changed."""
     return PlanDraft.model_json_schema()

@@ -25,6 +25,7 @@ from services.kit.models import ModelRouter
 from services.kit.service import Draft, Performer
 from services.sim.actors import SimModel
 from services.worlds.machines import dump
+from tests.simulation.memory import remembering
 from tests.simulation.system import TIME, Faults, Log, System, finish
 
 SERVERS = ("bank", "calendar", "shop")
@@ -71,7 +72,7 @@ class Performers:
     """Performs effects with the scripted actors; a deterministic reply is computed once per request."""
 
     def __init__(self) -> None:
-        self.services = services(ModelRouter(SimModel()))
+        self.services = remembering(services(ModelRouter(SimModel())))
         self.requests: Counter[tuple[Any, ...]] = Counter()
         self.decoded: dict[tuple[str, str], Envelope] = {}
         self._known: dict[tuple[Any, ...], Sequence[Draft]] = {}
