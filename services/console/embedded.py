@@ -25,6 +25,7 @@ from services.blueprint_planner import app as blueprint_planner
 from services.cluster_registry import app as cluster_registry
 from services.diversity_monitor import app as diversity_monitor
 from services.evolution_scheduler import app as evolution_scheduler
+from services.kit import settings
 from services.kit.chain import seal
 from services.kit.chat import ChatModel
 from services.kit.host import Host
@@ -112,7 +113,9 @@ async def run_campaign(
         elif watch.paused:
             await log.append(order(watch.campaign, "resume", nonce=clock()))
             watch.paused = ""
-        host = Host(log, services(models), clock=clock, concurrency=concurrency)
+        host = Host(
+            log, services(models), clock=clock, concurrency=concurrency, grace_s=settings.load().grace_s
+        )
         await serve(host, watch, stop or asyncio.Event())
     return CampaignEnd(watch.finished, watch.paused)
 

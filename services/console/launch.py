@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
+
 from schemas.catalog import ImportServer
 from schemas.evolution import CampaignSpec, Role, RoleModel
 from services.console.card import CONFIG, DATASET, is_sim, read_config, write_card
@@ -21,9 +23,12 @@ from services.console.ledger import LOG, Ledger, campaign_spec
 from services.kit.chat import ModelFailed
 from services.kit.log import Record
 from services.kit.models import ModelRouter
+from services.kit.retry import FailedAttempt
 from services.sim.actors import SimModel, parse_options
 
 Json = dict[str, Any]
+
+log = structlog.get_logger(__name__)
 
 UNREAD_KEPT: Final = 100
 """Bad entries of a catalog that the folder's config.json keeps, at most."""
@@ -175,7 +180,7 @@ async def carry_out(
         ModelFailed: a model is not there. Nothing was started.
         LogError: the log cannot be used. Everything appended so far stands.
     """
-    router = ModelRouter(SimModel(), seed=prepared.spec.seed)
+    router = ModelRouter(SimModel(), seed=prepared.spec.seed, on_failed=note_failed)
     try:
         await preflight(prepared.spec.models, router)
         write_config(prepared)
@@ -191,6 +196,21 @@ async def carry_out(
         await router.close()
     close_books(prepared.folder)
     return end
+
+
+def note_failed(failed: FailedAttempt) -> None:
+    """Write down an attempt at a model call that failed: in the log's events only the reply has a place."""
+    request = failed.request
+    log.info(
+        "attempt failed",
+        run=request.run,
+        turn=request.turn,
+        role=request.role,
+        attempt=failed.attempt,
+        code=failed.code,
+        detail=failed.detail,
+        wait_s=None if failed.wait_s is None else round(failed.wait_s, 3),
+    )
 
 
 def close_books(folder: Path) -> Json:

@@ -18,7 +18,8 @@ from services.kit.chain import Sealed, seal
 from services.kit.dead import bury
 from services.kit.fold import Fold
 from services.kit.log import EventLog, Offsets, Record
-from services.kit.service import Decider, Performer, Service, Unperformed
+from services.kit.service import Decider, Draft, Performer, Service, Unperformed
+from services.kit.telemetry import correlated
 from services.kit.window import Task, Window, topics_of
 
 log = structlog.get_logger(__name__)
@@ -265,26 +266,29 @@ class PerformerRunner(Runner):
 
     async def _perform(self, window: Window, task: Task) -> None:
         try:
-            for attempt in range(1, EFFECT_ATTEMPTS + 1):
-                try:
-                    drafts = await self.performer.perform(task.effect)
-                    break
-                except Unperformed:
-                    window.abandoned(task)
-                    return
-                except Exception as error:  # noqa: BLE001  (whatever it is, the key must get an answer)
-                    log.warning(
-                        "effect failed",
-                        service=self.performer.name,
-                        key=task.key,
-                        attempt=attempt,
-                        error=repr(error),
-                    )
-                    if attempt == EFFECT_ATTEMPTS:
-                        drafts = window.gave_up(task, error)
+            with correlated(run=task.key):
+                drafts = await self._attempt(window, task)
             await self._append(window.performed(task, drafts, self.host.clock()))
+        except Unperformed:
+            window.abandoned(task)
         finally:
             self.host.capacity.release()
+
+    async def _attempt(self, window: Window, task: Task) -> Sequence[Draft]:
+        for attempt in range(1, EFFECT_ATTEMPTS):
+            try:
+                return await self.performer.perform(task.effect)
+            except Unperformed:
+                raise
+            except Exception as error:  # noqa: BLE001  (whatever it is, the key must get an answer)
+                log.warning("effect failed", service=self.performer.name, attempt=attempt, error=repr(error))
+        try:
+            return await self.performer.perform(task.effect)
+        except Unperformed:
+            raise
+        except Exception as error:  # noqa: BLE001  (see above)
+            log.warning("effect given up", service=self.performer.name, error=repr(error))
+            return window.gave_up(task, error)
 
     async def _commit_regularly(self, window: Window) -> None:
         while True:

@@ -21,6 +21,7 @@ from typing import Final, Self
 from services.kit.log import Consumer, LogError, Offsets, Outgoing, Record, TopicPartition, take_when_appended
 
 VERSION: Final = 1
+COLUMNS: Final = "topic, part, off, key, headers, packed, value"
 PACK_BYTES: Final = 2048
 """Values longer than this are stored compressed."""
 
@@ -114,8 +115,7 @@ class SqliteLog:
             self._writer.execute("BEGIN IMMEDIATE")
             for records, group, offsets, _ in calls:
                 self._writer.executemany(
-                    "INSERT INTO record (topic, part, off, key, headers, packed, value) "
-                    "VALUES (?,?,?,?,?,?,?)",
+                    f"INSERT INTO record ({COLUMNS}) VALUES (?,?,?,?,?,?,?)",  # noqa: S608
                     [_row(record, ends) for record in records],
                 )
                 if offsets:
@@ -176,9 +176,10 @@ class SqliteConsumer:
         return await take_when_appended(lambda: self._take(max_records), self._appended, timeout_s)
 
     def _take(self, max_records: int) -> list[Record]:
+        # NOT INDEXED: by position, not by the index that begins with the topic and would need a sort.
         marks = ",".join("?" * len(self._topics))
         rows = self._connection.execute(
-            f"SELECT position, topic, part, off, key, headers, packed, value FROM record "  # noqa: S608
+            f"SELECT position, {COLUMNS} FROM record NOT INDEXED "  # noqa: S608
             f"WHERE position > ? AND topic IN ({marks}) ORDER BY position",
             (self._position, *self._topics),
         )
@@ -206,7 +207,7 @@ def read(path: Path, topics: Sequence[str] | None = None) -> Iterator[Record]:
     try:
         where = f"WHERE topic IN ({','.join('?' * len(topics))})" if topics is not None else ""
         rows = connection.execute(
-            f"SELECT topic, part, off, key, headers, packed, value FROM record {where} ORDER BY position",  # noqa: S608
+            f"SELECT {COLUMNS} FROM record NOT INDEXED {where} ORDER BY position",  # noqa: S608
             tuple(topics or ()),
         )
         for row in rows:

@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date, datetime
 from typing import Any, Final
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import best_match
 
 from schemas.catalog import Json
 from services.worlds.fitting import copied, resolved
 
 MAX_DEPTH: Final = 6
+FORMATS: Final = FormatChecker(formats=())
+"""The formats that are checked where a schema can be trusted: ``date`` and ``date-time``."""
+
+
+@FORMATS.checks("date", raises=ValueError)
+def _is_date(value: object) -> bool:
+    """Whether a string is a date as YYYY-MM-DD; other types have no format."""
+    if not isinstance(value, str):
+        return True
+    return re.fullmatch(r"\d{4}-\d\d-\d\d", value) is not None and date.fromisoformat(value) is not None
+
+
+@FORMATS.checks("date-time", raises=ValueError)
+def _is_date_time(value: object) -> bool:
+    """Whether a string is a date and a time in ISO 8601; other types have no format."""
+    if not isinstance(value, str):
+        return True
+    return re.match(r"\d{4}-\d\d-\d\d[Tt ]", value) is not None and datetime.fromisoformat(value) is not None
 
 
 class Checker:
     """One compiled schema. What is invalid in it, or cannot be resolved, is permissive.
 
     The metaschema is not consulted (that costs more than all else): a broken part raises when a value
-    meets it, and then every value passes.
+    meets it, and then every value passes. ``formats``: dates and times are checked too, which schemas
+    found in the wild do not stand (a "date-time" there may be anything).
     """
 
-    def __init__(self, schema: Any) -> None:
-        self.validator = Draft202012Validator(schema if isinstance(schema, dict) else {})
+    def __init__(self, schema: Any, *, formats: bool = False) -> None:
+        checker = FORMATS if formats else None
+        self.validator = Draft202012Validator(
+            schema if isinstance(schema, dict) else {}, format_checker=checker
+        )
 
     def problem(self, value: Any) -> str:
         """What is wrong with the value and where, or "" when it fits."""

@@ -124,21 +124,21 @@ class World:
     def call(self, state: Json, tool: str, arguments: Json) -> tuple[Json, Observation]:
         """The state after a call, and what the tool returned. ``state`` is never changed.
 
-        A failed call leaves the state as it was. Codes: unknown_tool, invalid_arguments, not_found,
-        conflict, and whatever a machine raises.
+        Never raises: what a service cannot work with it refuses. A failed call leaves the state as it
+        was. Codes: unknown_tool, invalid_arguments, not_found, conflict, and those of ``ToolError``.
         """
         spec = self.tools.get(tool)
         if spec is None:
             return state, failed("unknown_tool", f"There is no tool named {tool!r}.")
         if not isinstance(arguments, dict):
             return state, failed("invalid_arguments", "arguments: must be an object.")
+        machine = self._machine(spec)
         checker = self.checkers.get(tool)
         if checker is None:
-            checker = self.checkers[tool] = Checker(spec.input_schema)
+            checker = self.checkers[tool] = Checker(spec.input_schema, formats=machine is not None)
         problem = checker.problem(arguments)
         if problem:
             return state, failed("invalid_arguments", problem)
-        machine = self._machine(spec)
         key = self._key(spec)
         writes = self._told(spec) in machine.writes if machine else self.simulated[spec.server].writes(tool)
         before = state.get(key)
@@ -150,9 +150,12 @@ class World:
                 content = self.simulated[spec.server].call(own, tool, copied(arguments))
             else:
                 content = machine.handlers[self._told(spec)](own, with_defaults(spec.input_schema, arguments))
+            content = copied(content)
         except ToolError as error:
             return state, failed(error.code, error.message)
-        content = copied(content)
+        except Exception:  # noqa: BLE001  a value that passes the schema and means nothing to the service
+            names = ", ".join(map(str, arguments))[:200]
+            return state, failed("invalid_arguments", f"{tool} cannot work with the values of {names}.")
         return ({**state, key: own} if writes else state), Observation(content)
 
     def known(self, state: Json, tool: str, parameter: str, chosen: Json | None = None) -> list[Any]:

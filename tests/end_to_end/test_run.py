@@ -114,7 +114,7 @@ def test_json_is_all_that_is_printed(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_stops_in_good_order_and_resume_gives_the_same_bytes(tmp_path: Path) -> None:
-    asked = ["--trajectories", "12", "--seed", "5", *SLOW]
+    asked = ["--trajectories", "10", "--generation-size", "6", "--seed", "5", *SLOW]
     tds("run", *asked, "--out", tmp_path / "whole", "--json")
     folder = tmp_path / "cut"
     process = subprocess.Popen(
@@ -123,7 +123,7 @@ def test_ctrl_c_stops_in_good_order_and_resume_gives_the_same_bytes(tmp_path: Pa
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_until_under_way(folder)
+    wait_until_under_way(folder, process)
     second = tds("run", "--resume", folder, expect=1)
     assert "another process" in second.stderr
     process.send_signal(signal.SIGINT)
@@ -139,10 +139,11 @@ def test_ctrl_c_stops_in_good_order_and_resume_gives_the_same_bytes(tmp_path: Pa
     assert json.loads(tds("replay", folder, "--verify", "--json").stdout)["identical"]
 
 
-def wait_until_under_way(folder: Path) -> None:
+def wait_until_under_way(folder: Path, process: subprocess.Popen[str]) -> None:
     """Until runs have turns, and before the campaign is over."""
     deadline = time.monotonic() + LIMIT_S
     while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
         try:
             ledger = Ledger.open(folder)
         except (LogError, sqlite3.OperationalError):  # it is only just being made

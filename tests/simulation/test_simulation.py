@@ -8,36 +8,19 @@ from typing import Any
 import pytest
 
 from schemas.run import AssistantSpoke
-from services.agent_runner import domain as runner
-from services.agent_runner.verify import verify
 from services.kit.service import Draft, Performer
 from tests.simulation.campaign import (
     SPEC,
     Performers,
     dataset,
     ledger,
-    outcome,
     request_key,
     simulate,
 )
+from tests.simulation.schedules import QUIET, compare
 from tests.simulation.system import Faults
 
 SCHEDULES = int(os.environ.get("TDS_SCHEDULES", "60"))
-QUIET = Faults(crash=0, double_append=0, second_replica=0)
-
-
-@pytest.fixture(autouse=True)
-def _verify_once(monkeypatch):
-    """Verification is pure: over thousands of schedules of one campaign, each verdict is computed once."""
-    known: dict[Any, Any] = {}
-
-    def remembered(blueprint, messages):
-        key = (blueprint.id, repr(messages))
-        if key not in known:
-            known[key] = verify(blueprint, messages)
-        return known[key]
-
-    monkeypatch.setattr(runner, "verify", remembered)
 
 
 def test_a_quiet_schedule_ends_with_what_was_asked_for():
@@ -49,16 +32,7 @@ def test_a_quiet_schedule_ends_with_what_was_asked_for():
 
 
 def test_every_schedule_ends_with_the_same_dataset_byte_for_byte():
-    performers = Performers()
-    quiet = simulate(0, performers, QUIET)
-    wanted, rows = outcome(quiet), dataset(quiet)
-    seen: Counter[str] = Counter()
-    for schedule in range(1, SCHEDULES + 1):
-        system = simulate(schedule, performers)
-        assert outcome(system) == wanted, f"schedule {schedule}"
-        if schedule % 50 == 1:
-            assert dataset(system) == rows, f"schedule {schedule}"
-        seen.update(system.counts)
+    seen = compare(range(1, SCHEDULES + 1))
     print(f"\n{SCHEDULES} schedules: {dict(seen)}")
     assert seen["crash"] >= SCHEDULES
     assert seen["doubled"] > 0

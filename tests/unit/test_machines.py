@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from schemas.catalog import ToolSpec
 from services.worlds.machine import Machine, ToolError
 from services.worlds.machines import MACHINES, dump
+from services.worlds.world import World
 
 SEEDS = range(5)
 TOOLS = [(server, tool.name) for server, machine in MACHINES.items() for tool in machine.server.tools]
@@ -216,6 +217,56 @@ def test_a_long_random_session_never_breaks_the_server(server: str) -> None:
                 continue
             Draft202012Validator(tool.output_schema or {}).validate(result)
             state = trial
+
+
+JUNK = {
+    "string": (
+        "",
+        "x",
+        "2026-13-45",
+        "2026-02-30T25:61",
+        "9999-12-31",
+        "9999-12-31T23:59",
+        "W",
+        "a" * 999,
+        "\u202e",
+    ),
+    "integer": (-(10**30), -1, 0, 1, 10**30),
+    "number": (-5.5, 0.001, 1e308, 10**400),
+    "boolean": (True, False),
+}
+
+
+@pytest.mark.parametrize(("server", "name"), TOOLS)
+def test_junk_is_refused_and_never_raises(server: str, name: str) -> None:
+    world_, tool = World(MACHINES[server].server.tools, 1), spec(server, name)
+    state = world_.initial()
+    before = json.dumps(state)
+    for seed in range(60):
+        rng = random.Random(f"{name}/{seed}")
+        given: dict[str, Any] = {}
+        for parameter, schema in tool.input_schema["properties"].items():
+            known = world_.known(state, name, parameter)
+            junk = schema.get("enum") or JUNK[schema["type"]]
+            given[parameter] = rng.choice(known) if known and rng.random() < 0.6 else rng.choice(junk)
+        after, observation = world_.call(state, name, given)
+        assert json.dumps(state) == before
+        if observation.error:
+            assert after == state
+            assert observation.content["error"]["code"] == observation.error
+
+
+@pytest.mark.parametrize(
+    ("day", "error"), [("2026-13-45", "invalid_arguments"), ("tomorrow", "invalid_arguments")]
+)
+def test_dates_are_checked_at_the_facade(day: str, error: str) -> None:
+    world_ = World(MACHINES["calendar"].server.tools, 1)
+    state = world_.initial()
+    calendar = next(iter(state["calendar"]["calendars"]))
+    given = {"calendar_id": calendar, "meeting_date": day}
+    _, observation = world_.call(state, "find_free_slots", given)
+    assert observation.error == error
+    assert "meeting_date" in observation.content["error"]["message"]
 
 
 @pytest.mark.parametrize("server", MACHINES)
