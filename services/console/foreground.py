@@ -7,16 +7,16 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
 import typer
 
 from services.console import launch
 from services.console.card import CARD, DATASET, SIM_WARNING
 from services.console.embedded import CampaignEnd
-from services.console.errors import DONE, FAILED, INTERRUPTED, complain, print_json
+from services.console.errors import DONE, FAILED, INTERRUPTED, UserError, complain, print_json
 from services.console.launch import Prepared
 from services.console.progress import TICK_S, progress
 from services.console.stopping import run_to_end
+from services.kit import settings, telemetry
 
 Json = dict[str, Any]
 WARNINGS: Final = 5
@@ -115,13 +115,8 @@ def _log_to(folder: Path) -> None:
         def flush(self) -> None:
             pass
 
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
-        logger_factory=structlog.WriteLoggerFactory(file=LogFile()),  # type: ignore[arg-type]
-        cache_logger_on_first_use=False,
-    )
+    try:
+        kit = settings.load()
+    except ValueError as error:
+        raise UserError(str(error), "mend or unset that environment variable") from None
+    telemetry.configure(level=kit.log_level, form=kit.log_format, sink=LogFile())

@@ -174,7 +174,7 @@ def gather(records: Sequence[Record]) -> Recorded:
 
 def commands(recorded: Recorded) -> list[Outgoing]:
     """What the new log starts from: imports, campaigns, announcements, and orders where they took effect."""
-    out = []
+    out: list[Outgoing] = []
     for record in recorded.commands:
         data = decode(TOPICS[record.topic], record.key, record.headers, record.value).data
         if isinstance(data, ControlCampaign):
