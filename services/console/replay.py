@@ -330,9 +330,14 @@ def describe(envelope: Envelope, derived: Recorded) -> str:
 
 
 def same_export(folder: Path, records: Sequence[Record], derived: Sequence[Record]) -> bool:
-    """Whether the rows of the new log are those of the record, and of the exported file if there is one."""
-    ours = dataset_bytes(_ledger(derived))
-    theirs = dataset_bytes(_ledger(records))
+    """Whether the rows of the new log are those of the record, and of the exported file if there is one.
+
+    Of a campaign that was cut off, the new run may have further rows.
+    """
+    recorded = _ledger(records)
+    ours, theirs = dataset_bytes(_ledger(derived)), dataset_bytes(recorded)
+    if recorded.state != "finished":
+        return ours.startswith(theirs)
     exported = folder / "dataset.jsonl"
     return ours == theirs and (not exported.exists() or exported.read_bytes() == ours)
 

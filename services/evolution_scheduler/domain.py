@@ -49,7 +49,8 @@ def _decide(state: State, campaign: Campaign, spec: CampaignSpec) -> list[Draft]
 
     What the campaign's own events are, and in which order, must not depend on how far each topic had
     been read: so a generation whose steering is there opens first, every slot gets what it is due, and
-    only then does the campaign end.
+    only then does the campaign end. Where money is counted, the runs that the monitor has decided on must
+    have been read before the next generation or the end.
     """
     if campaign.started is None:
         started = _start(state, spec)
@@ -57,16 +58,19 @@ def _decide(state: State, campaign: Campaign, spec: CampaignSpec) -> list[Draft]
     order = _order(campaign)
     if order is not None and order[1].action != "stop":
         return [_obeyed(campaign, *order)]
-    if not campaign.paused:
-        generation = None if order else _open(state, campaign, spec)
+    settled = not (campaign.unread and _budgeted(spec))
+    # A campaign that has what it wants ends with the same generations, paused or not.
+    if not order and settled and not (campaign.paused and campaign.admitted < spec.trajectories):
+        generation = _open(state, campaign, spec)
         if generation is not None:
             return [Draft(spec.campaign, generation, spec.campaign)]
+    if not campaign.paused:
         attempts = _attempts(campaign, campaign.started, cells_of(state, campaign.started.catalog_hash))
         if attempts:
             return attempts
     if order is not None:
         return [_obeyed(campaign, *order)]
-    finished = _finish(state, campaign, spec)
+    finished = _finish(state, campaign, spec) if settled else None
     return [Draft(spec.campaign, finished, spec.campaign)] if finished is not None else []
 
 
@@ -139,7 +143,7 @@ def _finish(state: State, campaign: Campaign, spec: CampaignSpec) -> CampaignFin
         return _finished(campaign, "infeasible", "the catalog has no cluster with a usable tool")
     if any(slot not in campaign.terminal for slot in campaign.slots):
         return None
-    if len(campaign.steering) < len(campaign.generations):
+    if not _closed(campaign):
         return None
     if len(campaign.slots) >= _max_slots(spec):
         detail = (
@@ -191,7 +195,9 @@ def _next_attempt(
             if run in campaign.issued:
                 return None
             plan = slot.plan
-            if redraws and cells is not None:
+            if redraws:
+                if cells is None:
+                    return None
                 plan = cells.draw(spec.seed, number, redraws)
             command = _command(campaign, started, slot.generation, plan, run, attempt, retry, left)
             return Draft(run, command, spec.campaign)
@@ -199,7 +205,7 @@ def _next_attempt(
             return None
         if outcome.kind == "infrastructure":
             retry += 1
-            if retry > RETRIES * (campaign.resumes + 1) and run not in campaign.pauses:
+            if retry >= RETRIES * (campaign.resumes + 1) and run not in campaign.pauses:
                 pause = CampaignPaused(campaign=spec.campaign, reason=outcome.reason, cause=run)
                 return Draft(spec.campaign, pause, spec.campaign)
             continue
@@ -269,6 +275,8 @@ def _open(state: State, campaign: Campaign, spec: CampaignSpec) -> GenerationOpe
     steering = number - spec.lookahead
     if steering >= 0 and steering not in campaign.steering:
         return None
+    if steering >= 0 and campaign.steering[steering].figures.admitted >= spec.trajectories:
+        return None
     room = min(
         spec.generation_size, _max_slots(spec) - len(campaign.slots), _affordable(campaign, spec, number)
     )
@@ -285,6 +293,15 @@ def _open(state: State, campaign: Campaign, spec: CampaignSpec) -> GenerationOpe
     )
 
 
+def _closed(campaign: Campaign) -> bool:
+    """Whether all generations are closed."""
+    return len(campaign.steering) >= len(campaign.generations)
+
+
+def _budgeted(spec: CampaignSpec) -> bool:
+    return bool(spec.budget_usd or spec.budget_tokens)
+
+
 def _max_slots(spec: CampaignSpec) -> int:
     return spec.max_slots or 4 * spec.trajectories
 
@@ -294,7 +311,7 @@ def _allowance(spec: CampaignSpec) -> Allowance:
     share = max(1, spec.trajectories)
     return Allowance(
         usd=spec.allowance.usd or spec.budget_usd / share,
-        tokens=spec.allowance.tokens or spec.budget_tokens // share,
+        tokens=spec.allowance.tokens or (spec.budget_tokens and max(1, spec.budget_tokens // share)),
     )
 
 
@@ -304,10 +321,10 @@ def _affordable(campaign: Campaign, spec: CampaignSpec, number: int) -> int:
     Settled are the slots of generations up to ``number − lookahead``; those of later ones count at
     their full allowance. Only where that leaves nothing, and all are closed, all are settled.
     """
-    if not (spec.budget_usd or spec.budget_tokens):
+    if not _budgeted(spec):
         return spec.generation_size
     left = _left(campaign, spec, max(0, number - spec.lookahead + 1))
-    if left <= 0 and len(campaign.steering) >= len(campaign.generations):
+    if left <= 0 and _closed(campaign) and campaign.admitted < spec.trajectories:
         left = _left(campaign, spec, number)
     return left
 

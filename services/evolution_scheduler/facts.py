@@ -69,6 +69,8 @@ class Campaign:
     terminal: set[int] = field(default_factory=set)
     """Slots that are admitted, rejected or abandoned."""
     admitted: int = 0
+    unread: set[str] = field(default_factory=set)
+    """Runs that the monitor has decided on and whose end was not read yet."""
     steering: dict[int, SteeringUpdated] = field(default_factory=dict)
     due: set[int] = field(default_factory=set)
     """Slots that something may have to be done for."""
@@ -91,6 +93,8 @@ class State:
     catalogs: dict[str, CatalogFormed] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     """Cluster id → hash of its last forming."""
+    members: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Of each catalog, cluster id → hash when the catalog was formed."""
     sandbox: SandboxAnnounced | None = None
     whole: dict[str, Cells] = field(default_factory=dict)
     """Cells of each catalog all of whose clusters are folded."""
@@ -113,7 +117,8 @@ def cells_of(state: State, catalog_hash: str) -> Cells | None:
     """The cells of a catalog, once all its clusters are folded; remembered, for they never change."""
     catalog = state.catalogs.get(catalog_hash)
     if catalog_hash not in state.whole and catalog is not None:
-        hashes = [state.hashes.get(cluster, "") for cluster in catalog.clusters]
+        members = state.members[catalog_hash]
+        hashes = [members.get(cluster) or state.hashes.get(cluster, "") for cluster in catalog.clusters]
         offers = [state.offers[one] for one in hashes if one in state.offers]
         if len(offers) == len(catalog.clusters):
             state.whole[catalog_hash] = Cells(offers)
@@ -130,7 +135,9 @@ def _cluster_formed(state: State, _envelope: Envelope, data: ClusterFormed) -> N
 
 
 def _catalog_formed(state: State, _envelope: Envelope, data: CatalogFormed) -> None:
-    state.catalogs.setdefault(data.hash, data)
+    if data.hash not in state.catalogs:
+        state.catalogs[data.hash] = data
+        state.members[data.hash] = {one: state.hashes[one] for one in data.clusters if one in state.hashes}
 
 
 def _announced(state: State, _envelope: Envelope, data: SandboxAnnounced) -> None:
@@ -151,7 +158,8 @@ def _ordered(state: State, envelope: Envelope, data: ControlCampaign) -> None:
 def _issued(state: State, _envelope: Envelope, data: PlanBlueprint) -> None:
     campaign = _campaign(state, data.campaign)
     campaign.issued.add(data.run)
-    campaign.due.discard(data.slot)
+    if data.run not in campaign.outcomes:
+        campaign.due.discard(data.slot)
 
 
 def _rejected(state: State, _envelope: Envelope, data: BlueprintRejected) -> None:
@@ -179,6 +187,7 @@ def _ended(state: State, data: BlueprintRejected | RunFailed | RunFinished, outc
     campaign = _campaign(state, data.campaign)
     if data.run not in campaign.outcomes:
         campaign.outcomes[data.run] = outcome
+        campaign.unread.discard(data.run)
         campaign.spent[data.slot] = campaign.spent.get(data.slot, Usage()) + outcome.usage
         if outcome.kind != "passed":
             campaign.due.add(data.slot)
@@ -188,10 +197,13 @@ def _decided(
     state: State, _envelope: Envelope, data: TrajectoryAdmitted | TrajectoryRejected | SlotAbandoned
 ) -> None:
     campaign = _campaign(state, data.campaign)
-    if data.slot not in campaign.terminal:
-        campaign.terminal.add(data.slot)
-        campaign.admitted += isinstance(data, TrajectoryAdmitted)
-        campaign.due.discard(data.slot)
+    if data.slot in campaign.terminal:
+        return
+    campaign.terminal.add(data.slot)
+    campaign.due.discard(data.slot)
+    campaign.admitted += isinstance(data, TrajectoryAdmitted)
+    if not isinstance(data, SlotAbandoned) and data.run not in campaign.outcomes:
+        campaign.unread.add(data.run)
 
 
 def _steered(state: State, _envelope: Envelope, data: SteeringUpdated) -> None:
@@ -210,22 +222,25 @@ def _opened(state: State, envelope: Envelope, data: GenerationOpened) -> None:
     campaign.sequence = envelope.sequence
     for plan in data.slots:
         campaign.slots[plan.slot] = Slot(plan, data.generation)
-        campaign.due.add(plan.slot)
+        if plan.slot not in campaign.terminal:
+            campaign.due.add(plan.slot)
 
 
 def _paused(state: State, _envelope: Envelope, data: CampaignPaused) -> None:
     campaign = _campaign(state, data.campaign)
-    campaign.pauses.add(data.cause)
-    campaign.answered.add(data.cause)
-    campaign.paused = True
+    if data.cause not in campaign.answered:
+        campaign.pauses.add(data.cause)
+        campaign.answered.add(data.cause)
+        campaign.paused = True
 
 
 def _resumed(state: State, _envelope: Envelope, data: CampaignResumed) -> None:
     campaign = _campaign(state, data.campaign)
-    campaign.answered.add(data.cause)
-    campaign.resumes += 1
-    campaign.paused = False
-    campaign.due.update(slot for slot in campaign.slots if slot not in campaign.terminal)
+    if data.cause not in campaign.answered:
+        campaign.answered.add(data.cause)
+        campaign.resumes += 1
+        campaign.paused = False
+        campaign.due.update(slot for slot in campaign.slots if slot not in campaign.terminal)
 
 
 def _finished(state: State, _envelope: Envelope, data: CampaignFinished) -> None:

@@ -78,7 +78,7 @@ def _longest(tool: str, after: Mapping[str, set[str]], visited: frozenset[str]) 
 
 def cells(one: Offer) -> list[tuple[Shape, int]]:
     """The (shape, depth) pairs that a cluster can serve, each once."""
-    found: list[tuple[Shape, int]] = [("single", 1)]
+    found: list[tuple[Shape, int]] = [("single", 1)] if one.tools else []
     found.extend(("chain", depth) for depth in range(2, one.depth + 1))
     found.extend(("parallel", width) for width in range(2, min(PARALLEL, one.width) + 1))
     if one.joins:
@@ -111,7 +111,7 @@ class Cells:
         flags = rng.choice(FLAG_SETS)
         if shape == "single":
             flags = tuple(flag for flag in flags if flag != "recovers")
-        one = random.Random(f"{seed}/slot/{slot}/cluster/{redraw}").choice(self._servers[cell])
+        one = self._server(cell, f"{seed}/slot/{slot}/cluster", redraw)
         return SlotPlan(
             slot=slot,
             cluster=one.id,
@@ -119,6 +119,14 @@ class Cells:
             target=Target(domain=one.domain, shape=shape, depth=depth, flags=flags, band=band(depth, flags)),
             seed=derive(seed, f"slot/{slot}"),
         )
+
+    def _server(self, cell: tuple[Shape, int], seed: str, redraw: int) -> Offer:
+        """One of the clusters that can serve ``cell``: none twice before all of them were drawn."""
+        drawn: list[Offer] = []
+        for number in range(redraw + 1):
+            left = [one for one in self._servers[cell] if one not in drawn] if drawn else self._servers[cell]
+            drawn.append(random.Random(f"{seed}/{number}").choice(left or self._servers[cell]))
+        return drawn[-1]
 
 
 def band(depth: int, flags: Sequence[Flag]) -> int:

@@ -212,6 +212,8 @@ def read(path: Path, topics: Sequence[str] | None = None) -> Iterator[Record]:
         )
         for row in rows:
             yield _record(row)
+    except sqlite3.Error as error:
+        raise LogError(_advice(path, error)) from None
     finally:
         connection.close()
 
