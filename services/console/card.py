@@ -69,6 +69,7 @@ def card(ledger: Ledger, config: Json | None = None) -> Json:
             "clusters": len(catalog.clusters) if catalog else 0,
             "tools_per_domain": catalog.tools_per_domain if catalog else {},
             "rejected": catalog.rejected if catalog else {},
+            "not_taken": ledger.not_taken,
             "unread": notes.get("unread", []),
             "unread_count": notes.get("unread_count", 0),
         },

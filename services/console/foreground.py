@@ -64,6 +64,11 @@ def _conclude(folder: Path, end: CampaignEnd, *, as_json: bool) -> int:
     found = json.loads((folder / CARD).read_text(encoding="utf-8"))
     code = INTERRUPTED if end.finished is None else DONE if end.finished.complete else FAILED
     code = FAILED if end.paused else code
+    catalog = found["catalog"]
+    for text in catalog["not_taken"][:WARNINGS]:
+        complain(f"not taken from the catalog: {text}. Mend or remove it", "warning")
+    if (more := sum(catalog["rejected"].values()) - WARNINGS) > 0:
+        complain(f"{more} more tools were not taken; see {folder / CARD}", "warning")
     if as_json:
         print_json({**found, "folder": str(folder), "interrupted": code == INTERRUPTED})
     elif end.finished is not None:

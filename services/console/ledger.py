@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
@@ -75,6 +76,7 @@ FOLDED: Final[dict[str, Topic]] = {
 }
 PASSED_OVER: Final = "tds.catalog.ClusterFormed."
 """Large, many, and nothing that is shown; each stands in a chain of its own."""
+NAMED: Final = 20
 Keep = Literal["nothing", "admitted", "everything"]
 Turn = UserSpoke | AssistantSpoke | ToolReturned
 
@@ -132,6 +134,8 @@ class Ledger:
         self.servers_imported = 0
         self.servers_rejected: list[ServerRejected] = []
         self.tools_dropped: Counter[str] = Counter()
+        self.not_taken: list[str] = []
+        """Tools and servers of the catalog that are not usable, and why: the first ``NAMED``, in words."""
         self.generations = 0
         self.slots = 0
         self.runs: dict[str, RunEntry] = {}
@@ -306,9 +310,13 @@ class Ledger:
             case ServerImported():
                 self.servers_imported += 1
                 self.tools_dropped.update(_code(tool.reason) for tool in data.dropped)
+                self._not_taken(
+                    f"tool {one.name!r} of {data.server.id!r}: {one.reason}" for one in data.dropped
+                )
                 return
             case ServerRejected():
                 self.servers_rejected.append(data)
+                self._not_taken([f"server {data.server_id!r}: {data.reason}"])
                 return
             case StartCampaign() | CampaignStarted():
                 named = data.spec.campaign
@@ -320,6 +328,9 @@ class Ledger:
         if named == self.campaign:
             self._follow(data)
             self._play(data)
+
+    def _not_taken(self, texts: Iterable[str]) -> None:
+        self.not_taken.extend(islice(texts, NAMED - len(self.not_taken)))
 
     def _follow(self, data: Message) -> None:
         """The campaign's own events, and the monitor's."""

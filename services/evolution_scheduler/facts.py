@@ -48,7 +48,6 @@ class Slot:
 
     plan: SlotPlan
     generation: int
-    terminal: bool = False
 
 
 @dataclass(slots=True)
@@ -61,7 +60,6 @@ class Campaign:
     started: CampaignStarted | None = None
     generations: list[GenerationOpened] = field(default_factory=list)
     slots: dict[int, Slot] = field(default_factory=dict)
-    open_per_generation: dict[int, int] = field(default_factory=dict)
     spent: dict[int, Usage] = field(default_factory=dict)
     """What each slot has used, over all its attempts."""
     issued: set[str] = field(default_factory=set)

@@ -141,6 +141,7 @@ class Filler:
                     plain_label(fact.label) == label
                     and readable(fact.value, schema, root)
                     and same_kind(fact, name)
+                    and (known or not self.creates and not prose(fact.value))
                 ):
                     return FromFact(fact=fact.name), fact.value
         self.rng.shuffle(known)
@@ -242,6 +243,11 @@ class Filler:
             )
         filling.facts[unique] = Fact(name=unique, label=label, value=value)
         return FromFact(fact=unique)
+
+
+def prose(value: Any) -> bool:
+    """Whether a value is a text of its own, which nobody uses twice: three words or more."""
+    return isinstance(value, str) and len(value.split()) > 2
 
 
 def too_long(word: str) -> bool:

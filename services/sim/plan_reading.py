@@ -133,7 +133,7 @@ class Reader:
                     if index is None:
                         index = (
                             0
-                            if self.rng.random() < 0.55 and not self.fresh
+                            if self.rng.random() < 0.75 and not self.fresh
                             else self.rng.randrange(min(len(here), 4))
                         )
                     if index >= len(here):

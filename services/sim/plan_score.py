@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,9 +17,13 @@ Json = dict[str, Any]
 
 @dataclass
 class Sketch:
-    """A plan being made: its steps so far, the facts that the user holds, and the world after them."""
+    """A plan being made: its steps so far, the facts that the user holds, and the world after them.
+
+    ``opened`` is the world before the current wave.
+    """
 
     state: Json
+    opened: Json
     steps: list[Planned] = field(default_factory=list)
     facts: dict[str, Fact] = field(default_factory=dict)
 
@@ -29,31 +34,55 @@ class Sketch:
 
 
 def score(sketch: Sketch, target: Target) -> float:
-    """How good a plan is to look at: data flows, something is achieved, and not too much has to be told."""
+    """How good a plan is to look at: data flows, something is achieved, and not too much has to be told.
+
+    6 for a plan whose later steps all work on what earlier ones returned (or that has no later steps),
+    up to 7.5 for one that ends with a change; penalties for what a person would not ask for.
+    """
     steps = sketch.steps
     flowing = sum(bool(step.needs) for step in steps)
     possible = sum(step.wave > 0 for step in steps)
-    value = 6.0 * flowing / possible if possible else 4.0
+    value = 6.0 * flowing / possible if possible else 6.0
     value += 1.5 if any(step.meaning.writes for step in steps if step.wave == steps[-1].wave) else 0.0
     value -= 1.0 * sum(not step.values for step in steps)
     value -= 0.7 * max(0, len(sketch.facts) - 4)
     value -= 1.5 * any(step.meaning.writes and step.meaning.verb == "delete" for step in steps[:-1])
+    value -= 1.2 * idle(steps)
+    value -= 1.0 * unrelated(steps)
     names = [(step.tool.name, step.wave) for step in steps]
     value -= 3.0 * sum(
         len({wave for tool, wave in names if tool == name}) > 1 for name in sorted(sketch.used)
     )
     made = {step.id for step in steps if step.meaning.verb == "create"}
     value -= 2.5 * sum(step.meaning.verb == "delete" and bool(made & set(step.needs)) for step in steps)
-    value -= 2.0 * sum(collides(one, other) for one in steps for other in steps)
     value -= 0.8 * sum(is_vague(fact) for fact in sketch.facts.values())
     if not sketch.facts:
         value -= 3.0 if "clarifies" in target.flags else 0.5
     return value
 
 
-def collides(one: Planned, other: Planned) -> bool:
-    """Whether ``one`` changes a record that ``other`` works on in the same wave: order would matter."""
-    if one.id == other.id or one.wave != other.wave or one.meaning.verb not in ("update", "delete", "act"):
-        return False
-    mine, theirs = ({plain(value) for value in step.values.values()} for step in (one, other))
-    return bool(mine & theirs)
+def idle(steps: Sequence[Planned]) -> int:
+    """How many steps before the last wave only read, and nothing works on what they return."""
+    needed = {name for step in steps for name in step.needs}
+    last = max(step.wave for step in steps)
+    return sum(not step.meaning.writes and step.wave < last and step.id not in needed for step in steps)
+
+
+def unrelated(steps: Sequence[Planned]) -> int:
+    """How many steps of the first wave have nothing to do with the rest of it.
+
+    Steps belong together that call one tool, speak of one entity, or name the same thing.
+    """
+    first = [step for step in steps if step.wave == 0]
+    return sum(
+        len(first) > 1 and not any(akin(step, other) for other in first if other.id != step.id)
+        for step in first
+    )
+
+
+def akin(one: Planned, other: Planned) -> bool:
+    """Whether two steps share the tool, the entity, or a value that names something."""
+    if one.tool.name == other.tool.name or one.meaning.entity == other.meaning.entity:
+        return True
+    mine = {plain(value) for value in one.values.values() if isinstance(value, str | list)}
+    return any(plain(value) in mine for value in other.values.values())

@@ -19,13 +19,15 @@ from services.sim.plan_clauses import several
 from services.sim.plan_score import Sketch, score
 from services.sim.plan_steps import Filling, Planned, Unfillable, required_of
 from services.sim.plan_survey import Trail, survey
+from services.sim.plan_waves import Made, fits_beside
 from services.sim.vocabulary import name_words
 from services.worlds.world import World
 
 Json = dict[str, Any]
 
-ATTEMPTS: Final = 8
-GOOD_ENOUGH: Final = 8.0
+ATTEMPTS: Final = 6
+GOOD_ENOUGH: Final = (7.2, 7.0, 6.5, 6.0, 5.5, 5.0)
+"""Scores at which no further attempt is made, by the number of the attempt."""
 CANDIDATES: Final = 8
 REFILLS: Final = 3
 FIRST: Final = {
@@ -88,7 +90,7 @@ def search(target: Target, cluster: Cluster, world: World, state: Json, rng: ran
         value = score(sketch, target)
         if value > best_score:
             best, best_score = sketch, value
-        if best_score >= GOOD_ENOUGH:
+        if best_score >= GOOD_ENOUGH[attempt]:
             break
     return best
 
@@ -137,9 +139,10 @@ def attempt_plan(
 
     ``again_chance``: how likely a tool is called again beside itself, for another record.
     """
-    sketch = Sketch(state=state)
+    sketch = Sketch(state=state, opened=state)
     for wave, size in enumerate(sizes):
         before = list(sketch.steps)
+        sketch.opened = sketch.state
         again = ""
         for slot in range(size):
             step = next_step(sketch, before, wave, slot, again, sizes, target, trail, world, rng)
@@ -189,6 +192,8 @@ def next_step(
             if found is None:
                 continue
             filling, state, observation = found
+            if not beside(sketch, wave, tool, filling, observation, trail, world):
+                continue
             if wave and not filling.needs:
                 fallback = fallback or (tool, filling, state, observation)
                 break
@@ -200,6 +205,24 @@ def next_step(
         return None
     tool, filling, state, observation = fallback
     return take(sketch, tool, filling, state, observation, before, wave, slot, trail)
+
+
+def beside(
+    sketch: Sketch,
+    wave: int,
+    tool: ToolSpec,
+    filling: Filling,
+    observation: Any,
+    trail: Trail,
+    world: World,
+) -> bool:
+    """Whether a call fits into its wave, and shows or does something that no earlier step did."""
+    meaning = trail.meanings[tool.name]
+    seen = plain(observation)
+    if not meaning.writes and any(plain(step.observation) == seen for step in sketch.steps):
+        return False
+    new = Made(tool.server, tool.name, filling.values, observation, meaning.writes, meaning.verb == "create")
+    return fits_beside(world, sketch.opened, [step for step in sketch.steps if step.wave == wave], new)
 
 
 def ranking(

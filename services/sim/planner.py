@@ -15,6 +15,7 @@ from services.sim.plan_answers import choose_answers
 from services.sim.plan_score import Sketch
 from services.sim.plan_search import search
 from services.sim.plan_steps import Planned, required_of
+from services.sim.plan_waves import delayable
 from services.sim.wording import ORDINALS
 from services.worlds.world import World
 
@@ -60,6 +61,9 @@ def draft(command: PlanBlueprint, cluster: Cluster, world: World, state: Json) -
             continue
         if "clarifies" in target.flags and not keep_back(sketch, rng):
             continue
+        late = delayable(world, state, sketch.steps) if "recovers" in target.flags else []
+        if "recovers" in target.flags and not late:
+            continue
         persona = PERSONAS[rng.randrange(len(PERSONAS))]
         answers = choose_answers(sketch.steps, sketch.facts, rng)
         if not answers and number < ROUNDS - 1:
@@ -68,7 +72,7 @@ def draft(command: PlanBlueprint, cluster: Cluster, world: World, state: Json) -
         if written is None:
             continue
         goal, purposes = written
-        faulty = rng.randrange(len(sketch.steps)) if "recovers" in target.flags else -1
+        faulty = rng.choice(late) if late else -1
         steps = [
             planned_step(step, purposes[step.id], fault(rng) if index == faulty else None)
             for index, step in enumerate(sketch.steps)

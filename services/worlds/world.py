@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from schemas.catalog import ToolSpec
 from services.worlds.checking import Checker, with_defaults
@@ -21,6 +21,7 @@ from services.worlds.machine import Machine, ToolError
 from services.worlds.meaning import read
 from services.worlds.naming import parameters
 from services.worlds.values import plausible
+from services.worlds.verbs import Verb
 from services.worlds.words import label
 
 __all__ = ["Json", "Meaning", "Observation", "World", "is_credential"]
@@ -47,7 +48,7 @@ class Meaning:
     user's words, best first; ``labels`` says how a user calls each parameter.
     """
 
-    verb: Literal["list", "search", "get", "create", "update", "delete", "act"]
+    verb: Verb
     entity: str
     writes: bool
     phrases: tuple[str, ...]
@@ -57,6 +58,31 @@ class Meaning:
 def failed(code: str, message: str) -> Observation:
     """The observation of a call that failed."""
     return Observation({"error": {"code": code, "message": message}}, code)
+
+
+def returned(spec: ToolSpec, machine: Machine, verb: Verb, *, writes: bool) -> tuple[Verb, str] | None:
+    """Verb and entity of a machine's tool, by the record that it returns: that whose id comes first.
+
+    A write that returns a record whose id it did not take has created it; one that took the id has
+    changed that record, whatever its name says (an added comment changes the ticket). None where what
+    is returned has no id.
+    """
+    shape = spec.output_schema or {}
+    for part in shape.get("properties", {}).values() if verb in {"list", "search"} else ():
+        if part.get("type") == "array":
+            shape = part.get("items", {})
+            break
+    key = next(iter(shape.get("properties", {})), "")
+    if not key.endswith("_id"):
+        return None
+    called = machine.labels.get(key, "")
+    entity = called.removesuffix(" number") if called else key.removesuffix("_id").replace("_", " ")
+    if not writes:
+        return verb, entity
+    taken = key in spec.input_schema.get("properties", {})
+    if not taken:
+        return "create", entity
+    return ("update" if verb == "create" else verb), entity
 
 
 def hand_written() -> Mapping[str, Machine]:
@@ -199,4 +225,6 @@ class World:
             for name in reading.labels
         }
         phrases = tuple(machine.phrases.get(told, reading.phrases))
-        return Meaning(reading.verb, reading.entity, told in machine.writes, phrases, labels)
+        writes = told in machine.writes
+        verb, entity = returned(spec, machine, reading.verb, writes=writes) or (reading.verb, reading.entity)
+        return Meaning(verb, entity, writes, phrases, labels)

@@ -143,7 +143,7 @@ def get_flight(state: State, args: Arguments) -> Any:
     return lookup(state["flights"], args["flight_id"], "Flight")
 
 
-@read("traveler_email", F.object(TRAVELER), "look up a traveler profile", "find a traveler by email")
+@read("traveler_email", F.object(TRAVELER), "look up a traveler", "find a traveler by email")
 def find_traveler(state: State, args: Arguments) -> Any:
     """Find a traveler profile by its email address."""
     return find(state["travelers"], "traveler_email", args["traveler_email"], "traveler")
@@ -153,7 +153,7 @@ def find_traveler(state: State, args: Arguments) -> Any:
     "traveler_id booking_status? limit?",
     F.listing("bookings", SUMMARY),
     "see a traveler's bookings",
-    "list the trips of a traveler",
+    "list the bookings of a traveler",
 )
 def list_traveler_bookings(state: State, args: Arguments) -> Any:
     """List the bookings of a traveler, optionally only those with a given status."""
@@ -163,7 +163,7 @@ def list_traveler_bookings(state: State, args: Arguments) -> Any:
     return page("bookings", found, args["limit"], SUMMARY)
 
 
-@read("booking_id", F.object(BOOKING), "look at a flight booking", "check the details of a booking")
+@read("booking_id", F.object(BOOKING), "look at a booking", "check the details of a booking")
 def get_flight_booking(state: State, args: Arguments) -> Any:
     """Get a booking with its flight, price, seat, bags and, once checked in, boarding pass."""
     return lookup(state["bookings"], args["booking_id"], "Booking")
@@ -182,8 +182,8 @@ def _price(flight: Any, cabin: str) -> float:
 @write(
     "traveler_id flight_id cabin_class?",
     F.object(BOOKING),
-    "book a flight",
-    "buy a plane ticket for a traveler",
+    "book a flight for a traveler",
+    "reserve a flight for a traveler",
 )
 def book_flight(state: State, args: Arguments) -> Any:
     """Book a seat on a flight for a traveler. Fails with a conflict when they have one or it is sold out."""
@@ -209,7 +209,7 @@ def _confirmed(state: State, booking_id: str) -> Any:
     return booking
 
 
-@write("booking_id", F.object(BOOKING), "cancel a flight booking", "get a refund for a plane ticket")
+@write("booking_id", F.object(BOOKING), "cancel a booking", "call off a booking")
 def cancel_flight_booking(state: State, args: Arguments) -> Any:
     """Cancel a booking before check-in. The price less a fee of 40 EUR is paid back; the seat is freed."""
     booking = _confirmed(state, args["booking_id"])
@@ -224,7 +224,7 @@ def cancel_flight_booking(state: State, args: Arguments) -> Any:
     "booking_id flight_id",
     F.object(BOOKING),
     "move a booking to another flight",
-    "travel on a different flight",
+    "change the flight of a booking",
 )
 def change_booked_flight(state: State, args: Arguments) -> Any:
     """Move a booking to another flight at that flight's fare; the seat has to be chosen again."""
@@ -249,7 +249,7 @@ def _taken(state: State, flight_id: str) -> list[str]:
     "flight_id seat_position? limit?",
     F.listing("seats", "flight_id seat_number seat_position"),
     "see which seats are free on a flight",
-    "find a free window seat",
+    "check the free seats on a flight",
 )
 def list_free_seats(state: State, args: Arguments) -> Any:
     """List the free seats of a flight, optionally only those at the window or the aisle."""
@@ -265,7 +265,9 @@ def list_free_seats(state: State, args: Arguments) -> Any:
     return page("seats", found, args["limit"], "flight_id seat_number seat_position")
 
 
-@write("booking_id seat_number", F.object(BOOKING), "choose a seat", "pick a seat for a booking")
+@write(
+    "booking_id seat_number", F.object(BOOKING), "choose a seat for a booking", "pick a seat for a booking"
+)
 def select_seat(state: State, args: Arguments) -> Any:
     """Choose a seat for a booking before check-in. Fails with a conflict when the seat is taken."""
     booking, seat = _confirmed(state, args["booking_id"]), args["seat_number"]
@@ -275,7 +277,7 @@ def select_seat(state: State, args: Arguments) -> Any:
     return booking
 
 
-@write("booking_id bag_count", F.object(BOOKING), "add checked bags to a booking", "take luggage on a flight")
+@write("booking_id bag_count", F.object(BOOKING), "add checked bags to a booking", "add luggage to a booking")
 def add_checked_bags(state: State, args: Arguments) -> Any:
     """Add checked bags to a booking before check-in, 35 EUR each, at most five in all."""
     booking = _confirmed(state, args["booking_id"])
@@ -291,8 +293,8 @@ def add_checked_bags(state: State, args: Arguments) -> Any:
 @write(
     "booking_id meal_preference",
     F.object(BOOKING),
-    "order a special meal on a flight",
-    "choose what to eat on board",
+    "order a special meal for a booking",
+    "request a special meal for a booking",
 )
 def request_special_meal(state: State, args: Arguments) -> Any:
     """Request a special meal for a booking before check-in."""
@@ -301,7 +303,7 @@ def request_special_meal(state: State, args: Arguments) -> Any:
     return booking
 
 
-@write("booking_id", F.object(BOOKING), "check in for a flight", "get a boarding pass")
+@write("booking_id", F.object(BOOKING), "check in a booking", "get the boarding pass for a booking")
 def check_in_booking(state: State, args: Arguments) -> Any:
     """Check in and issue the boarding pass. A seat must have been chosen before."""
     booking = _confirmed(state, args["booking_id"])

@@ -46,7 +46,7 @@ PURCHASES: Final = (
 
 F: Final = Fields(
     limit=limit(),
-    account_holder_id=text("customer number", "Account holder identifier, for example HLD-28817."),
+    account_holder_id=text("account holder number", "Account holder identifier, for example HLD-28817."),
     account_holder_name=text("name", "Full name of the account holder."),
     account_holder_email=text("email address", "Email address on file at the bank.", format="email"),
     account_id=text("account number", "Account identifier, for example ACC-51907. Money is taken from here."),
@@ -176,7 +176,9 @@ def initial(rng: random.Random) -> State:
     return state
 
 
-@read("account_holder_email", F.object(HOLDER), "look up a bank customer", "find an account holder")
+@read(
+    "account_holder_email", F.object(HOLDER), "look up an account holder", "find an account holder by email"
+)
 def find_account_holder(state: State, args: Arguments) -> Any:
     """Find an account holder by the email address on file."""
     return find(state["holders"], "account_holder_email", args["account_holder_email"], "account holder")
@@ -185,8 +187,8 @@ def find_account_holder(state: State, args: Arguments) -> Any:
 @read(
     "account_holder_id account_type?",
     F.listing("accounts", ACCOUNT),
-    "see which accounts a bank customer has",
-    "get the balances of all accounts of a person",
+    "see which accounts an account holder has",
+    "list the accounts of an account holder",
 )
 def list_holder_accounts(state: State, args: Arguments) -> Any:
     """List the accounts of an account holder with their balances, optionally only those of one kind."""
@@ -197,9 +199,7 @@ def list_holder_accounts(state: State, args: Arguments) -> Any:
     return page("accounts", found, len(found), ACCOUNT)
 
 
-@read(
-    "account_id", F.object(ACCOUNT), "check the balance of an account", "see how much money is on an account"
-)
+@read("account_id", F.object(ACCOUNT), "check the balance of an account", "look up the balance of an account")
 def get_account(state: State, args: Arguments) -> Any:
     """Get kind, owner and current balance of an account."""
     return lookup(state["accounts"], args["account_id"], "Account")
@@ -209,7 +209,7 @@ def get_account(state: State, args: Arguments) -> Any:
     "account_id transaction_category? limit?",
     F.listing("transactions", SUMMARY),
     "see the latest transactions of an account",
-    "review the spending on an account",
+    "review the transactions of an account",
 )
 def list_transactions(state: State, args: Arguments) -> Any:
     """List the transactions of an account, latest first, optionally only those of one category."""
@@ -219,7 +219,7 @@ def list_transactions(state: State, args: Arguments) -> Any:
     return page("transactions", found[::-1], args["limit"], SUMMARY)
 
 
-@read("transaction_id", F.object(TRANSACTION), "look at a transaction", "get the details of a payment")
+@read("transaction_id", F.object(TRANSACTION), "look at a transaction", "get the details of a transaction")
 def get_transaction(state: State, args: Arguments) -> Any:
     """Get one transaction with its counterparty, amount and, if it is disputed, its dispute."""
     return lookup(state["transactions"], args["transaction_id"], "Transaction")
@@ -228,8 +228,8 @@ def get_transaction(state: State, args: Arguments) -> Any:
 @write(
     "account_id to_account_id amount memo?",
     F.object("transaction_id account_id to_account_id amount balance"),
-    "move money between two accounts",
-    "transfer money to another account",
+    "send money from an account",
+    "transfer money from an account",
 )
 def transfer_money(state: State, args: Arguments) -> Any:
     """Move money from one account to another at once. Returns the new balance of the paying account."""
@@ -249,7 +249,7 @@ def transfer_money(state: State, args: Arguments) -> Any:
     "biller_category? limit?",
     F.listing("billers", BILLER),
     "see which companies can be paid",
-    "find a company to pay a bill to",
+    "list the companies that can be paid",
 )
 def list_billers(state: State, args: Arguments) -> Any:
     """List the companies that bills can be paid to, optionally only those of one kind."""
@@ -260,8 +260,8 @@ def list_billers(state: State, args: Arguments) -> Any:
 @write(
     "account_id biller_id amount memo?",
     F.object("transaction_id confirmation_number biller_name amount balance"),
-    "pay a bill",
-    "pay a company from an account",
+    "pay a bill from an account",
+    "settle a bill from an account",
 )
 def pay_bill(state: State, args: Arguments) -> Any:
     """Pay a bill to a company from an account. Returns a confirmation and the new balance."""
@@ -288,7 +288,7 @@ def list_account_cards(state: State, args: Arguments) -> Any:
     return page("cards", found, len(found), CARD)
 
 
-@write("card_id", F.object(CARD), "freeze a card", "block a card that went missing")
+@write("card_id", F.object(CARD), "freeze a card", "block a card")
 def freeze_card(state: State, args: Arguments) -> Any:
     """Freeze an active card, so that it can't be used until it is unfrozen."""
     card = lookup(state["cards"], args["card_id"], "Card")
@@ -297,7 +297,7 @@ def freeze_card(state: State, args: Arguments) -> Any:
     return card
 
 
-@write("card_id", F.object(CARD), "unfreeze a card", "use a frozen card again")
+@write("card_id", F.object(CARD), "unfreeze a card", "lift the freeze on a card")
 def unfreeze_card(state: State, args: Arguments) -> Any:
     """Make a frozen card usable again."""
     card = lookup(state["cards"], args["card_id"], "Card")
@@ -310,7 +310,7 @@ def unfreeze_card(state: State, args: Arguments) -> Any:
     "card_id daily_limit",
     F.object(CARD),
     "change the daily limit of a card",
-    "set how much a card may spend a day",
+    "set the daily limit of a card",
 )
 def set_card_limit(state: State, args: Arguments) -> Any:
     """Set how much can be spent with a card per day, up to 5000 USD."""
@@ -322,7 +322,7 @@ def set_card_limit(state: State, args: Arguments) -> Any:
     return card
 
 
-@write("transaction_id dispute_reason", F.object(DISPUTE), "dispute a transaction", "contest a charge")
+@write("transaction_id dispute_reason", F.object(DISPUTE), "dispute a transaction", "contest a transaction")
 def dispute_transaction(state: State, args: Arguments) -> Any:
     """Open a dispute about a payment that left an account. The amount is credited while it is reviewed."""
     transaction = lookup(state["transactions"], args["transaction_id"], "Transaction")

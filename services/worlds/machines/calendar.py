@@ -147,7 +147,7 @@ def initial(rng: random.Random) -> State:
     "",
     F.listing("calendars", "calendar_id calendar_name"),
     "see my calendars",
-    "find out which calendars I have",
+    "list my calendars",
 )
 def list_calendars(state: State, _args: Arguments) -> Any:
     """List all calendars that can be read and written."""
@@ -190,7 +190,7 @@ def get_meeting(state: State, args: Arguments) -> Any:
     "calendar_id meeting_date duration_minutes?",
     F.object("calendar_id meeting_date slots"),
     "find a free time on a calendar",
-    "see when a calendar is free on a day",
+    "list the free times on a calendar",
 )
 def find_free_slots(state: State, args: Arguments) -> Any:
     """Find times between 09:00 and 17:00 of a day when a calendar is free, at full and half hours."""
@@ -209,7 +209,7 @@ def find_free_slots(state: State, args: Arguments) -> Any:
     "calendar_id meeting_title start_time duration_minutes?",
     F.object(MEETING),
     "put a meeting on a calendar",
-    "schedule a meeting",
+    "schedule a meeting on a calendar",
 )
 def create_meeting(state: State, args: Arguments) -> Any:
     """Create a meeting in a calendar. Fails with a conflict when the calendar is taken at that time."""
@@ -224,7 +224,7 @@ def create_meeting(state: State, args: Arguments) -> Any:
     return state["meetings"][meeting_id]
 
 
-@write("meeting_id start_time", F.object(MEETING), "move a meeting to another time", "reschedule a meeting")
+@write("meeting_id start_time", F.object(MEETING), "move a meeting to a new time", "reschedule a meeting")
 def reschedule_meeting(state: State, args: Arguments) -> Any:
     """Move a meeting to another start time; its length stays. Its calendar and room must be free then."""
     meeting, start = _meeting(state, args["meeting_id"]), args["start_time"]
@@ -249,7 +249,7 @@ def cancel_meeting(state: State, args: Arguments) -> Any:
     "meeting_id reminder_minutes",
     F.object(MEETING),
     "set a reminder for a meeting",
-    "be reminded before a meeting",
+    "add a reminder to a meeting",
 )
 def set_meeting_reminder(state: State, args: Arguments) -> Any:
     """Set how many minutes before its start everyone who attends a meeting is reminded."""
@@ -261,8 +261,8 @@ def set_meeting_reminder(state: State, args: Arguments) -> Any:
 @read(
     "query limit?",
     F.listing("contacts", CONTACT),
-    "look someone up in the contacts",
-    "find a colleague by name",
+    "look up a contact",
+    "find a contact by name",
 )
 def search_contacts(state: State, args: Arguments) -> Any:
     """Search contacts by words in their name."""
@@ -275,7 +275,10 @@ def search_contacts(state: State, args: Arguments) -> Any:
 
 
 @write(
-    "meeting_id contact_id", F.object(MEETING), "invite someone to a meeting", "add an attendee to a meeting"
+    "meeting_id contact_id",
+    F.object(MEETING),
+    "invite a contact to a meeting",
+    "add an attendee to a meeting",
 )
 def invite_to_meeting(state: State, args: Arguments) -> Any:
     """Add a contact to the attendees of a meeting."""
@@ -293,7 +296,7 @@ def invite_to_meeting(state: State, args: Arguments) -> Any:
     "min_capacity? limit?",
     F.listing("rooms", ROOM),
     "see which meeting rooms there are",
-    "find a room that is big enough",
+    "list the meeting rooms",
 )
 def list_meeting_rooms(state: State, args: Arguments) -> Any:
     """List meeting rooms, optionally only those that seat a number of people."""
@@ -301,7 +304,7 @@ def list_meeting_rooms(state: State, args: Arguments) -> Any:
     return page("rooms", found, args["limit"], ROOM)
 
 
-@write("meeting_id room_id", F.object(MEETING), "book a room for a meeting", "reserve a meeting room")
+@write("meeting_id room_id", F.object(MEETING), "book a room for a meeting", "reserve a room for a meeting")
 def book_meeting_room(state: State, args: Arguments) -> Any:
     """Book a room for a meeting at the meeting's time. Fails with a conflict when the room is taken then."""
     meeting = _meeting(state, args["meeting_id"])

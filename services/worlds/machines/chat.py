@@ -141,7 +141,7 @@ def list_channels(state: State, args: Arguments) -> Any:
     return page("channels", found, len(found), CHANNEL)
 
 
-@read("member_email", F.object(MEMBER), "look up a colleague in the chat", "find a chat member by email")
+@read("member_email", F.object(MEMBER), "look up a chat member", "find a chat member by email")
 def find_member(state: State, args: Arguments) -> Any:
     """Find a member of the team by the email address they sign in with."""
     return find(state["members"], "member_email", args["member_email"], "member")
@@ -155,7 +155,12 @@ def list_channel_members(state: State, args: Arguments) -> Any:
     return page("members", found, len(found), MEMBER)
 
 
-@read("channel_id limit?", MESSAGES, "read the latest messages of a channel", "catch up on a channel")
+@read(
+    "channel_id limit?",
+    MESSAGES,
+    "read the latest messages of a channel",
+    "see the latest messages of a channel",
+)
 def list_channel_messages(state: State, args: Arguments) -> Any:
     """List the messages of a channel, latest first, replies included."""
     lookup(state["channels"], args["channel_id"], "Channel")
@@ -163,14 +168,19 @@ def list_channel_messages(state: State, args: Arguments) -> Any:
     return page("messages", found[::-1], args["limit"], MESSAGE)
 
 
-@read("query limit?", MESSAGES, "search the chat for something", "find a message about a topic")
+@read("query limit?", MESSAGES, "search the chat messages", "find messages about a topic")
 def search_messages(state: State, args: Arguments) -> Any:
     """Search the messages of all channels by words in their text, oldest first."""
     found = mentioning(state["messages"].values(), args["query"], "message_text")
     return page("messages", found, args["limit"], MESSAGE)
 
 
-@read("message_id", F.object(FULL + " replies reply_count"), "read a thread", "see the replies to a message")
+@read(
+    "message_id",
+    F.object(FULL + " replies reply_count"),
+    "read the thread of a message",
+    "see the replies to a message",
+)
 def get_message_thread(state: State, args: Arguments) -> Any:
     """Get a message with its reactions and all replies to it."""
     message = lookup(state["messages"], args["message_id"], "Message")
@@ -186,14 +196,16 @@ def _open(state: State, channel_id: str) -> Any:
     return channel
 
 
-@write("channel_id message_text", F.object(FULL), "post a message in a channel", "tell a channel something")
+@write(
+    "channel_id message_text", F.object(FULL), "post a message in a channel", "write a message in a channel"
+)
 def post_message(state: State, args: Arguments) -> Any:
     """Post a message in a channel."""
     _open(state, args["channel_id"])
     return _message(state, ME, args["message_text"], channel_id=args["channel_id"])
 
 
-@write("message_id message_text", F.object(FULL), "reply to a message", "answer in a thread")
+@write("message_id message_text", F.object(FULL), "reply to a message", "answer a message")
 def reply_to_message(state: State, args: Arguments) -> Any:
     """Reply to a message of a channel, in its thread."""
     message = lookup(state["messages"], args["message_id"], "Message")
@@ -218,7 +230,7 @@ def add_reaction(state: State, args: Arguments) -> Any:
     return message
 
 
-@write("message_id", F.object(FULL), "pin a message", "keep a message at the top of its channel")
+@write("message_id", F.object(FULL), "pin a message", "pin a message to the top of its channel")
 def pin_message(state: State, args: Arguments) -> Any:
     """Pin a message in its channel."""
     message = lookup(state["messages"], args["message_id"], "Message")
@@ -228,9 +240,7 @@ def pin_message(state: State, args: Arguments) -> Any:
     return message
 
 
-@write(
-    "channel_name channel_purpose?", F.object(CHANNEL), "start a new channel", "create a channel for a topic"
-)
+@write("channel_name channel_purpose?", F.object(CHANNEL), "start a new channel", "create a chat channel")
 def create_channel(state: State, args: Arguments) -> Any:
     """Create a channel. Names are unique, archived channels included."""
     taken = having(state["channels"], channel_name=args["channel_name"])
@@ -247,8 +257,8 @@ def create_channel(state: State, args: Arguments) -> Any:
 @write(
     "channel_id member_id",
     F.object("channel_id channel_name member_id member_name"),
-    "add someone to a channel",
-    "invite a colleague to a channel",
+    "add a member to a channel",
+    "invite a member to a channel",
 )
 def add_channel_member(state: State, args: Arguments) -> Any:
     """Add a member of the team to a channel."""
@@ -259,7 +269,7 @@ def add_channel_member(state: State, args: Arguments) -> Any:
     return only(channel | member, "channel_id channel_name member_id member_name")
 
 
-@write("channel_id", F.object(CHANNEL), "archive a channel", "close a channel nobody needs")
+@write("channel_id", F.object(CHANNEL), "archive a channel", "close a channel")
 def archive_channel(state: State, args: Arguments) -> Any:
     """Archive a channel; it can be read but takes no more messages."""
     channel = _open(state, args["channel_id"])
@@ -268,7 +278,10 @@ def archive_channel(state: State, args: Arguments) -> Any:
 
 
 @write(
-    "member_id message_text", F.object(FULL), "message a colleague directly", "send someone a direct message"
+    "member_id message_text",
+    F.object(FULL),
+    "send a member a direct message",
+    "write a member a direct message",
 )
 def send_direct_message(state: State, args: Arguments) -> Any:
     """Send a direct message to a member of the team."""

@@ -55,7 +55,7 @@ F: Final = Fields(
     contact_phone=text("phone number", "Phone number the patient can be reached at.", (
         "+1-415-555-0182", "+1-617-555-0147", "+1-312-555-0129", "+1-503-555-0163", "+1-720-555-0118",
     )),
-    practitioner_id=text("practitioner number", "Practitioner identifier, for example DOC-14406."),
+    practitioner_id=text("doctor number", "Practitioner identifier, for example DOC-14406."),
     practitioner_name=text("practitioner", "Full name of the practitioner."),
     specialty=choice("specialty", "Medical specialty.", SPECIALTIES),
     slot_id=text("slot number", "Identifier of a bookable time, for example SLT-59031."),
@@ -165,7 +165,7 @@ def initial(rng: random.Random) -> State:
     return state
 
 
-@read("patient_email", F.object(PATIENT), "look up a patient record", "find a patient by email")
+@read("patient_email", F.object(PATIENT), "look up a patient", "find a patient by email")
 def find_patient(state: State, args: Arguments) -> Any:
     """Find a patient by the email address in their record."""
     return find(state["patients"], "patient_email", args["patient_email"], "patient")
@@ -175,7 +175,7 @@ def find_patient(state: State, args: Arguments) -> Any:
     "patient_id contact_phone",
     F.object(PATIENT),
     "change a patient's phone number",
-    "update a patient's contact",
+    "update a patient's phone number",
 )
 def update_patient_phone(state: State, args: Arguments) -> Any:
     """Change the phone number in a patient's record."""
@@ -188,7 +188,7 @@ def update_patient_phone(state: State, args: Arguments) -> Any:
     "specialty? limit?",
     F.listing("practitioners", PRACTITIONER),
     "see which doctors there are",
-    "find a doctor of some specialty",
+    "list the doctors",
 )
 def list_practitioners(state: State, args: Arguments) -> Any:
     """List practitioners, optionally only those of one specialty."""
@@ -209,8 +209,8 @@ def _open_slots(state: State) -> list[str]:
 @read(
     "practitioner_id from_date? limit?",
     F.listing("slots", SLOT),
-    "see when a doctor is available",
-    "find a free time with a doctor",
+    "see the open slots of a doctor",
+    "list a doctor's open slots",
 )
 def list_open_slots(state: State, args: Arguments) -> Any:
     """List the bookable times of a practitioner, earliest first, optionally from a date on."""
@@ -225,7 +225,7 @@ def list_open_slots(state: State, args: Arguments) -> Any:
     "patient_id appointment_status? limit?",
     F.listing("appointments", SUMMARY),
     "see a patient's appointments",
-    "list the visits of a patient",
+    "list the appointments of a patient",
 )
 def list_patient_appointments(state: State, args: Arguments) -> Any:
     """List the appointments of a patient, earliest first, optionally only those with a given status."""
@@ -250,7 +250,7 @@ def _free_slot(state: State, slot_id: str) -> Any:
 @write(
     "patient_id slot_id visit_reason",
     F.object(APPOINTMENT),
-    "book an appointment with a doctor",
+    "book an appointment for a patient",
     "make an appointment for a patient",
 )
 def book_appointment(state: State, args: Arguments) -> Any:
@@ -272,7 +272,12 @@ def _booked(state: State, appointment_id: str) -> Any:
     return appointment
 
 
-@write("appointment_id slot_id", F.object(APPOINTMENT), "move an appointment", "reschedule a doctor's visit")
+@write(
+    "appointment_id slot_id",
+    F.object(APPOINTMENT),
+    "move an appointment to a new slot",
+    "reschedule an appointment",
+)
 def reschedule_appointment(state: State, args: Arguments) -> Any:
     """Move a booked appointment to another open slot; the old one becomes free."""
     appointment = _booked(state, args["appointment_id"])
@@ -284,7 +289,7 @@ def reschedule_appointment(state: State, args: Arguments) -> Any:
     "appointment_id cancellation_reason?",
     F.object(APPOINTMENT),
     "cancel an appointment",
-    "call off a doctor's visit",
+    "call off an appointment",
 )
 def cancel_appointment(state: State, args: Arguments) -> Any:
     """Cancel a booked appointment; its slot becomes free."""
@@ -293,7 +298,12 @@ def cancel_appointment(state: State, args: Arguments) -> Any:
     return appointment
 
 
-@write("appointment_id", F.object(APPOINTMENT), "check a patient in", "record that a patient has arrived")
+@write(
+    "appointment_id",
+    F.object(APPOINTMENT),
+    "check a patient in for an appointment",
+    "record a patient's arrival for an appointment",
+)
 def check_in_patient(state: State, args: Arguments) -> Any:
     """Record that the patient of a booked appointment has arrived at the clinic."""
     appointment = _booked(state, args["appointment_id"])
@@ -305,7 +315,7 @@ def check_in_patient(state: State, args: Arguments) -> Any:
     "patient_id",
     F.listing("prescriptions", PRESCRIPTION),
     "see a patient's prescriptions",
-    "check what someone takes",
+    "list a patient's prescriptions",
 )
 def list_prescriptions(state: State, args: Arguments) -> Any:
     """List the prescriptions of a patient with dosage and refills left."""
@@ -315,7 +325,10 @@ def list_prescriptions(state: State, args: Arguments) -> Any:
 
 
 @write(
-    "prescription_id pharmacy?", F.object(REFILL), "have a prescription refilled", "order more of a medicine"
+    "prescription_id pharmacy?",
+    F.object(REFILL),
+    "request a refill of a prescription",
+    "order a refill of a prescription",
 )
 def request_refill(state: State, args: Arguments) -> Any:
     """Request a refill of a prescription at a pharmacy; it is ready two days later."""
@@ -335,7 +348,7 @@ def request_refill(state: State, args: Arguments) -> Any:
     "patient_id limit?",
     F.listing("lab_results", RESULT),
     "see a patient's lab results",
-    "list someone's lab tests",
+    "list the lab results of a patient",
 )
 def list_lab_results(state: State, args: Arguments) -> Any:
     """List the lab results of a patient, without values, latest first."""
@@ -348,7 +361,7 @@ def list_lab_results(state: State, args: Arguments) -> Any:
     "lab_result_id",
     F.object(RESULT + " test_value test_unit interpretation reviewed_note"),
     "read a lab result",
-    "find out what a lab test showed",
+    "look at a lab result",
 )
 def get_lab_result(state: State, args: Arguments) -> Any:
     """Get a lab result with its value, unit and the practitioner's note."""

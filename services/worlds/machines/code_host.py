@@ -224,7 +224,7 @@ def search_repositories(state: State, args: Arguments) -> Any:
     "repository_id",
     F.object(REPOSITORY + " open_issue_count latest_version"),
     "look at a repository",
-    "see how many open issues a repository has",
+    "check on a repository",
 )
 def get_repository(state: State, args: Arguments) -> Any:
     """Get a repository with its number of open issues and its latest version."""
@@ -238,7 +238,7 @@ def get_repository(state: State, args: Arguments) -> Any:
     "repository_id issue_state? issue_label? limit?",
     F.listing("issues", ISSUE),
     "see the issues of a repository",
-    "list the bugs reported in a repository",
+    "list the issues of a repository",
 )
 def list_issues(state: State, args: Arguments) -> Any:
     """List the issues of a repository, optionally only open or closed ones or those with a label."""
@@ -257,8 +257,8 @@ def get_issue(state: State, args: Arguments) -> Any:
 @write(
     "repository_id issue_title issue_body issue_label?",
     F.object(FULL_ISSUE),
-    "report a bug in a repository",
-    "open an issue",
+    "report an issue in a repository",
+    "open an issue in a repository",
 )
 def create_issue(state: State, args: Arguments) -> Any:
     """Open an issue in a repository; it is labelled "bug" unless another label is given."""
@@ -271,7 +271,7 @@ def create_issue(state: State, args: Arguments) -> Any:
     return state["issues"][issue_id]
 
 
-@write("issue_id comment_body", F.object(FULL_ISSUE), "comment on an issue", "answer in an issue")
+@write("issue_id comment_body", F.object(FULL_ISSUE), "comment on an issue", "add a comment to an issue")
 def comment_on_issue(state: State, args: Arguments) -> Any:
     """Add a comment to an issue, open or closed."""
     issue = lookup(state["issues"], args["issue_id"], "Issue")
@@ -279,7 +279,7 @@ def comment_on_issue(state: State, args: Arguments) -> Any:
     return issue
 
 
-@write("issue_id close_reason?", F.object(FULL_ISSUE), "close an issue", "mark an issue as settled")
+@write("issue_id close_reason?", F.object(FULL_ISSUE), "close an issue", "mark an issue as closed")
 def close_issue(state: State, args: Arguments) -> Any:
     """Close an open issue as completed or as not planned."""
     issue = lookup(state["issues"], args["issue_id"], "Issue")
@@ -293,7 +293,7 @@ def close_issue(state: State, args: Arguments) -> Any:
     "repository_id",
     F.listing("branches", BRANCH),
     "see the branches of a repository",
-    "find a branch to work on",
+    "list the branches of a repository",
 )
 def list_branches(state: State, args: Arguments) -> Any:
     """List the branches of a repository; the main branch is protected."""
@@ -306,7 +306,12 @@ def _branch(repository_id: str, name: str) -> Any:
     return {"repository_id": repository_id, "branch_name": name, "is_protected": name == "main"}
 
 
-@write("repository_id branch_name", F.object(BRANCH), "start a new branch", "create a branch in a repository")
+@write(
+    "repository_id branch_name",
+    F.object(BRANCH),
+    "start a new branch in a repository",
+    "create a branch in a repository",
+)
 def create_branch(state: State, args: Arguments) -> Any:
     """Create a branch from the tip of the main branch."""
     lookup(state["repositories"], args["repository_id"], "Repository")
@@ -321,7 +326,7 @@ def create_branch(state: State, args: Arguments) -> Any:
     "repository_id pull_request_state? limit?",
     F.listing("pull_requests", PULL),
     "see the pull requests of a repository",
-    "find pull requests that wait for review",
+    "list the pull requests of a repository",
 )
 def list_pull_requests(state: State, args: Arguments) -> Any:
     """List the pull requests of a repository, optionally only those in a given state."""
@@ -331,7 +336,7 @@ def list_pull_requests(state: State, args: Arguments) -> Any:
     return page("pull_requests", found, args["limit"], PULL)
 
 
-@read("pull_request_id", F.object(FULL_PULL), "look at a pull request", "see how a review went")
+@read("pull_request_id", F.object(FULL_PULL), "look at a pull request", "check on a pull request")
 def get_pull_request(state: State, args: Arguments) -> Any:
     """Get a pull request with its branch, checks, approvals and reviews."""
     return lookup(state["pull_requests"], args["pull_request_id"], "Pull request")
@@ -349,7 +354,7 @@ def _open_pull(state: State, pull_request_id: str) -> Any:
     "pull_request_id verdict review_comment?",
     F.object(FULL_PULL),
     "review a pull request",
-    "give feedback on a pull request",
+    "submit a review of a pull request",
 )
 def review_pull_request(state: State, args: Arguments) -> Any:
     """Review an open pull request. An approval counts towards merging, a request for changes resets it."""
@@ -362,7 +367,12 @@ def review_pull_request(state: State, args: Arguments) -> Any:
     return pull
 
 
-@write("pull_request_id merge_method?", F.object(FULL_PULL), "merge a pull request", "bring a change in")
+@write(
+    "pull_request_id merge_method?",
+    F.object(FULL_PULL),
+    "merge a pull request",
+    "merge a pull request into its branch",
+)
 def merge_pull_request(state: State, args: Arguments) -> Any:
     """Merge an open pull request and delete its branch. It needs an approval and passing checks."""
     pull = _open_pull(state, args["pull_request_id"])
@@ -374,7 +384,9 @@ def merge_pull_request(state: State, args: Arguments) -> Any:
     return pull
 
 
-@read("repository_id limit?", RELEASES, "see the releases of a repository", "read the release notes")
+@read(
+    "repository_id limit?", RELEASES, "see the releases of a repository", "list the releases of a repository"
+)
 def list_releases(state: State, args: Arguments) -> Any:
     """List the releases of a repository, latest first."""
     lookup(state["repositories"], args["repository_id"], "Repository")
@@ -383,7 +395,10 @@ def list_releases(state: State, args: Arguments) -> Any:
 
 
 @write(
-    "repository_id version release_notes?", F.object(RELEASE), "publish a release", "release a new version"
+    "repository_id version release_notes?",
+    F.object(RELEASE),
+    "publish a release of a repository",
+    "release a new version of a repository",
 )
 def publish_release(state: State, args: Arguments) -> Any:
     """Publish a release of a repository. Its version must be higher than that of the latest release."""

@@ -72,7 +72,7 @@ F: Final = Fields(
         "Open risks: late delivery of parts, one vacancy in testing.",
         "Doors open at 18:30, speeches start at 19:15.",
     )),
-    collaborator_email=text("the other person's email address", "Email address to share with.", (
+    collaborator_email=text("colleague's email address", "Email address to share with.", (
         "ana.whitaker@lumenpress.com", "tom.reyes@halden.co", "office@oriel-studios.net",
         "j.nakamura@brightwater.org", "legal@tamarindfoods.com",
     ), format="email"),
@@ -130,7 +130,7 @@ def initial(rng: random.Random) -> State:
     return state
 
 
-@read("", F.listing("folders", FOLDER), "see my folders", "find out which folders there are")
+@read("", F.listing("folders", FOLDER), "see my folders", "list my folders")
 def list_folders(state: State, _args: Arguments) -> Any:
     """List all folders of the store."""
     return page("folders", list(state["folders"].values()), len(state["folders"]), FOLDER)
@@ -149,7 +149,7 @@ def list_folder_documents(state: State, args: Arguments) -> Any:
     return page("documents", found, args["limit"], SUMMARY)
 
 
-@read("query document_type? limit?", DOCUMENTS_FOUND, "find a document", "search my documents")
+@read("query document_type? limit?", DOCUMENTS_FOUND, "find documents", "search my documents")
 def search_documents(state: State, args: Arguments) -> Any:
     """Search documents in all folders by words in their name or content."""
     found = mentioning(
@@ -161,7 +161,7 @@ def search_documents(state: State, args: Arguments) -> Any:
     return page("documents", found, args["limit"], SUMMARY)
 
 
-@read("document_id", F.object(DOCUMENT), "see the details of a document", "check when a document changed")
+@read("document_id", F.object(DOCUMENT), "see the details of a document", "check the details of a document")
 def get_document_details(state: State, args: Arguments) -> Any:
     """Get name, type, folder, size and date of the last change of a document, without its content."""
     return only(lookup(state["documents"], args["document_id"], "Document"), DOCUMENT)
@@ -171,7 +171,7 @@ def get_document_details(state: State, args: Arguments) -> Any:
     "document_id",
     F.object("document_id document_name content"),
     "read a document",
-    "see what a document says",
+    "open a document",
 )
 def read_document(state: State, args: Arguments) -> Any:
     """Read the text content of a document."""
@@ -186,7 +186,7 @@ def _name_is_free(state: State, folder_id: str, name: str) -> None:
     require(not taken, "conflict", f"The folder {folder} already holds a document named {name}.")
 
 
-@write("folder_name", F.object(FOLDER), "make a new folder", "create a folder for some documents")
+@write("folder_name", F.object(FOLDER), "make a new folder", "create a folder")
 def create_folder(state: State, args: Arguments) -> Any:
     """Create a folder. Folder names are unique."""
     exists = having(state["folders"], folder_name=args["folder_name"])
@@ -199,7 +199,7 @@ def create_folder(state: State, args: Arguments) -> Any:
 @write(
     "folder_id document_name content",
     F.object(DOCUMENT),
-    "save a text as a new document",
+    "save a new document in a folder",
     "create a document in a folder",
 )
 def create_document(state: State, args: Arguments) -> Any:
@@ -228,7 +228,7 @@ def append_to_document(state: State, args: Arguments) -> Any:
     "document_id folder_id",
     F.object(DOCUMENT),
     "move a document to another folder",
-    "put a document elsewhere",
+    "move a document to a different folder",
 )
 def move_document(state: State, args: Arguments) -> Any:
     """Move a document to another folder. Fails with a conflict when its name is taken there."""
@@ -239,7 +239,7 @@ def move_document(state: State, args: Arguments) -> Any:
     return only(document, DOCUMENT)
 
 
-@write("document_id", F.object(DOCUMENT), "throw a document away", "move a document to the trash")
+@write("document_id", F.object(DOCUMENT), "put a document in the trash", "move a document to the trash")
 def trash_document(state: State, args: Arguments) -> Any:
     """Move a document to the trash and end its shares. It can be restored from there."""
     document = lookup(state["documents"], args["document_id"], "Document")
@@ -249,14 +249,17 @@ def trash_document(state: State, args: Arguments) -> Any:
     return only(document, DOCUMENT)
 
 
-@read("limit?", DOCUMENTS_FOUND, "see what is in the trash", "find a document I threw away")
+@read("limit?", DOCUMENTS_FOUND, "see what is in the trash", "list the documents in the trash")
 def list_trashed_documents(state: State, args: Arguments) -> Any:
     """List the documents in the trash."""
     return page("documents", list(state["trash"].values()), args["limit"], SUMMARY)
 
 
 @write(
-    "document_id", F.object(DOCUMENT), "restore a document from the trash", "get back a document I threw away"
+    "document_id",
+    F.object(DOCUMENT),
+    "restore a document from the trash",
+    "bring a document back from the trash",
 )
 def restore_document(state: State, args: Arguments) -> Any:
     """Put a document from the trash back into the folder it was in."""
@@ -269,8 +272,8 @@ def restore_document(state: State, args: Arguments) -> Any:
 @write(
     "document_id collaborator_email access_level?",
     F.object(SHARE),
-    "share a document with someone",
-    "give someone access to a document",
+    "share a document with a colleague",
+    "give a colleague access to a document",
 )
 def share_document(state: State, args: Arguments) -> Any:
     """Share a document with a person by email, to view it unless another access is given."""
@@ -288,7 +291,7 @@ def share_document(state: State, args: Arguments) -> Any:
     "document_id",
     F.listing("shares", SHARE),
     "see who has access to a document",
-    "list the people a document is shared with",
+    "list the shares of a document",
 )
 def list_document_shares(state: State, args: Arguments) -> Any:
     """List with whom a document is shared, and what they may do."""
@@ -297,7 +300,7 @@ def list_document_shares(state: State, args: Arguments) -> Any:
     return page("shares", found, len(found), SHARE)
 
 
-@write("share_id", F.object(SHARE), "stop sharing a document", "take someone's access to a document away")
+@write("share_id", F.object(SHARE), "revoke a document share", "end a document share")
 def revoke_share(state: State, args: Arguments) -> Any:
     """End a share; the person loses access to the document at once."""
     lookup(state["shares"], args["share_id"], "Share")

@@ -192,7 +192,7 @@ def initial(rng: random.Random) -> State:
     return state
 
 
-@read("requester_email", F.object(REQUESTER), "look up who asked for help", "find a requester by email")
+@read("requester_email", F.object(REQUESTER), "look up a requester", "find a requester by email")
 def find_requester(state: State, args: Arguments) -> Any:
     """Find a person who asks for support by their email address."""
     return find(state["requesters"], "requester_email", args["requester_email"], "requester")
@@ -201,8 +201,8 @@ def find_requester(state: State, args: Arguments) -> Any:
 @read(
     "requester_id ticket_status? limit?",
     F.listing("tickets", SUMMARY),
-    "see which tickets someone has opened",
-    "list the support requests of a person",
+    "see a requester's tickets",
+    "list the tickets of a requester",
 )
 def list_requester_tickets(state: State, args: Arguments) -> Any:
     """List the tickets of a requester, oldest first, optionally only those with a given status."""
@@ -225,7 +225,7 @@ def search_tickets(state: State, args: Arguments) -> Any:
     return page("tickets", found, args["limit"], SUMMARY)
 
 
-@read("ticket_id", F.object(TICKET), "look at a support ticket", "check how far a ticket is")
+@read("ticket_id", F.object(TICKET), "look at a support ticket", "check on a ticket")
 def get_ticket(state: State, args: Arguments) -> Any:
     """Get a ticket with its description, comments, assigned agent and resolution."""
     return lookup(state["tickets"], args["ticket_id"], "Ticket")
@@ -234,8 +234,8 @@ def get_ticket(state: State, args: Arguments) -> Any:
 @write(
     "requester_id ticket_subject ticket_description topic? ticket_priority?",
     F.object(TICKET),
-    "open a support ticket",
-    "report a problem to support",
+    "open a support ticket for a requester",
+    "file a support ticket for a requester",
 )
 def open_ticket(state: State, args: Arguments) -> Any:
     """Open a ticket for a requester. It starts unassigned; the topic is "product" unless given."""
@@ -257,7 +257,7 @@ def _note(ticket: Any, author: str, words: str, *, public: bool) -> None:
     "ticket_id comment_text is_public?",
     F.object(TICKET),
     "add a comment to a ticket",
-    "leave a note on a support request",
+    "leave a note on a ticket",
 )
 def add_ticket_comment(state: State, args: Arguments) -> Any:
     """Add a comment to a ticket, visible to the requester unless said otherwise."""
@@ -270,7 +270,7 @@ def add_ticket_comment(state: State, args: Arguments) -> Any:
     "skill? limit?",
     F.listing("agents", AGENT),
     "see which support agents there are",
-    "find an agent who can take a ticket",
+    "list the support agents",
 )
 def list_support_agents(state: State, args: Arguments) -> Any:
     """List support agents with their skill and workload, least busy first."""
@@ -282,7 +282,7 @@ def list_support_agents(state: State, args: Arguments) -> Any:
     "ticket_id agent_id",
     F.object(TICKET),
     "assign a ticket to an agent",
-    "give a ticket to someone on the team",
+    "hand a ticket to an agent",
 )
 def assign_ticket(state: State, args: Arguments) -> Any:
     """Assign an unresolved ticket to an agent. An agent carries at most six unresolved tickets."""
@@ -307,8 +307,8 @@ def _unresolved(ticket: Any) -> None:
 @write(
     "ticket_id ticket_priority",
     F.object(TICKET),
-    "change how urgent a ticket is",
-    "raise the priority of a ticket",
+    "change the priority of a ticket",
+    "set the priority of a ticket",
 )
 def change_ticket_priority(state: State, args: Arguments) -> Any:
     """Change the priority of an unresolved ticket; the change is noted in its internal comments."""
@@ -319,7 +319,7 @@ def change_ticket_priority(state: State, args: Arguments) -> Any:
     return ticket
 
 
-@write("ticket_id resolution", F.object(TICKET), "mark a ticket as solved", "close a ticket with an answer")
+@write("ticket_id resolution", F.object(TICKET), "mark a ticket as solved", "resolve a ticket")
 def resolve_ticket(state: State, args: Arguments) -> Any:
     """Mark a ticket as resolved and tell the requester how the problem was solved."""
     ticket = lookup(state["tickets"], args["ticket_id"], "Ticket")
@@ -330,7 +330,7 @@ def resolve_ticket(state: State, args: Arguments) -> Any:
     return ticket
 
 
-@write("ticket_id reopen_reason", F.object(TICKET), "reopen a ticket", "have a solved ticket looked at again")
+@write("ticket_id reopen_reason", F.object(TICKET), "reopen a ticket", "open a solved ticket again")
 def reopen_ticket(state: State, args: Arguments) -> Any:
     """Reopen a resolved ticket; it becomes open and unassigned again."""
     ticket = lookup(state["tickets"], args["ticket_id"], "Ticket")
@@ -347,7 +347,7 @@ def reopen_ticket(state: State, args: Arguments) -> Any:
     "query limit?",
     F.listing("articles", "article_id article_title topic"),
     "search the help articles",
-    "find instructions for a problem",
+    "find help articles about a problem",
 )
 def search_help_articles(state: State, args: Arguments) -> Any:
     """Search the help center by words in an article's title or text."""
@@ -359,7 +359,7 @@ def search_help_articles(state: State, args: Arguments) -> Any:
     "article_id",
     F.object("article_id article_title topic article_text"),
     "read a help article",
-    "get the instructions of an article",
+    "open a help article",
 )
 def get_help_article(state: State, args: Arguments) -> Any:
     """Get the full text of a help article."""

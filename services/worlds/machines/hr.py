@@ -128,7 +128,7 @@ def initial(rng: random.Random) -> State:
     return state
 
 
-@read("employee_email", F.object(EMPLOYEE), "look up an employee", "find a colleague by work email")
+@read("employee_email", F.object(EMPLOYEE), "look up an employee", "find an employee by work email")
 def find_employee(state: State, args: Arguments) -> Any:
     """Find an employee by their work email address."""
     return only(find(state["employees"], "employee_email", args["employee_email"], "employee"), EMPLOYEE)
@@ -147,13 +147,18 @@ def list_department_employees(state: State, args: Arguments) -> Any:
     )
 
 
-@read("employee_id", F.object(PROFILE), "see an employee's profile", "find out who someone's manager is")
+@read("employee_id", F.object(PROFILE), "see an employee's profile", "look at the profile of an employee")
 def get_employee_profile(state: State, args: Arguments) -> Any:
     """Get an employee's job, department, office, start date and manager."""
     return only(lookup(state["employees"], args["employee_id"], "Employee"), PROFILE)
 
 
-@read("employee_id", F.object(BALANCE), "check how many days off someone has left", "see a leave balance")
+@read(
+    "employee_id",
+    F.object(BALANCE),
+    "check how many days off an employee has left",
+    "check an employee's leave balance",
+)
 def get_leave_balance(state: State, args: Arguments) -> Any:
     """Get the days of vacation, paid sick leave and parental leave that an employee has left."""
     return lookup(state["balances"], args["employee_id"], "Employee")
@@ -162,8 +167,8 @@ def get_leave_balance(state: State, args: Arguments) -> Any:
 @read(
     "employee_id leave_status? limit?",
     REQUESTS,
-    "see someone's leave requests",
-    "list the days off an employee has asked for",
+    "see an employee's leave requests",
+    "list the leave requests of an employee",
 )
 def list_leave_requests(state: State, args: Arguments) -> Any:
     """List the leave requests of an employee, optionally only those with a given status."""
@@ -186,7 +191,7 @@ def list_pending_approvals(state: State, args: Arguments) -> Any:
     return page("leave_requests", sorted(found, key=lambda r: r["first_day"]), args["limit"], REQUEST)
 
 
-@read("leave_request_id", F.object(REQUEST), "look at a leave request", "check whether time off was approved")
+@read("leave_request_id", F.object(REQUEST), "look at a leave request", "check on a leave request")
 def get_leave_request(state: State, args: Arguments) -> Any:
     """Get a leave request with its dates, status and the note on the decision."""
     return lookup(state["requests"], args["leave_request_id"], "Leave request")
@@ -199,7 +204,7 @@ def _last_day(request: Any) -> str:
 @write(
     "employee_id leave_type first_day day_count",
     F.object(REQUEST),
-    "ask for time off",
+    "submit a leave request for an employee",
     "request leave for an employee",
 )
 def submit_leave_request(state: State, args: Arguments) -> Any:
@@ -232,7 +237,7 @@ def _decide(state: State, args: Arguments, status: str) -> Any:
 
 
 @write(
-    "leave_request_id decision_note?", F.object(REQUEST), "approve a leave request", "grant someone time off"
+    "leave_request_id decision_note?", F.object(REQUEST), "approve a leave request", "grant a leave request"
 )
 def approve_leave_request(state: State, args: Arguments) -> Any:
     """Approve a pending leave request; its days are taken off the employee's balance."""
@@ -249,20 +254,25 @@ def approve_leave_request(state: State, args: Arguments) -> Any:
     "leave_request_id decision_note",
     F.object(REQUEST),
     "turn down a leave request",
-    "decline someone's time off",
+    "decline a leave request",
 )
 def reject_leave_request(state: State, args: Arguments) -> Any:
     """Reject a pending leave request with a note to the employee."""
     return _decide(state, args, "rejected")
 
 
-@write("leave_request_id", F.object(REQUEST), "withdraw a leave request", "take back a request for time off")
+@write("leave_request_id", F.object(REQUEST), "withdraw a leave request", "take back a leave request")
 def withdraw_leave_request(state: State, args: Arguments) -> Any:
     """Withdraw a leave request that has not been decided."""
     return _decide(state, args, "withdrawn")
 
 
-@read("employee_id", F.listing("payslips", SLIP), "see someone's payslips", "find a payslip of an employee")
+@read(
+    "employee_id",
+    F.listing("payslips", SLIP),
+    "see an employee's payslips",
+    "list the payslips of an employee",
+)
 def list_payslips(state: State, args: Arguments) -> Any:
     """List the payslips of an employee, latest first."""
     lookup(state["employees"], args["employee_id"], "Employee")
@@ -274,7 +284,7 @@ def list_payslips(state: State, args: Arguments) -> Any:
     "payslip_id",
     F.object(SLIP + " gross_pay deductions"),
     "look at a payslip",
-    "see what was deducted from a salary",
+    "check a payslip",
 )
 def get_payslip(state: State, args: Arguments) -> Any:
     """Get a payslip with gross pay, deductions and net pay."""
@@ -285,7 +295,7 @@ def get_payslip(state: State, args: Arguments) -> Any:
     "employee_id emergency_contact_name emergency_contact_phone",
     F.object("employee_id employee_name emergency_contact_name emergency_contact_phone"),
     "change an employee's emergency contact",
-    "set who is called in an emergency",
+    "update an employee's emergency contact",
 )
 def set_emergency_contact(state: State, args: Arguments) -> Any:
     """Set the person who is called when something happens to an employee."""

@@ -51,7 +51,7 @@ F: Final = Fields(
     album_id=text("album number", "Album identifier, for example ALB-51930."),
     album_title=text("album", "Title of the album."),
     released_in=integer("year", "Year of release."),
-    track_id=text("track number", "Track identifier, for example TRK-73304."),
+    track_id=text("song number", "Track identifier, for example TRK-73304."),
     track_title=text("song", "Title of the track."),
     duration_seconds=integer("length", "Length in seconds."),
     play_count=integer("plays", "Number of times the track was played."),
@@ -125,16 +125,14 @@ def _show(state: State, playlist: Any) -> Any:
     return {**only(playlist, PLAYLIST), "track_total": len(tracks), "tracks": tracks}
 
 
-@read("query limit?", TRACKS, "find a song", "search for a track by title")
+@read("query limit?", TRACKS, "find a song", "search for a song by title")
 def search_tracks(state: State, args: Arguments) -> Any:
     """Search tracks by words in the title, most played first."""
     found = mentioning(state["tracks"].values(), args["query"], "track_title")
     return page("tracks", sorted(found, key=lambda t: -t["play_count"]), args["limit"], TRACK)
 
 
-@read(
-    "track_id", F.object(TRACK + " play_count is_liked"), "look at a song", "see which album a song is from"
-)
+@read("track_id", F.object(TRACK + " play_count is_liked"), "look at a song", "look up a song")
 def get_track(state: State, args: Arguments) -> Any:
     """Get a track with its artist, album, length and number of plays."""
     return lookup(state["tracks"], args["track_id"], "Track")
@@ -149,7 +147,7 @@ def list_artists_by_genre(state: State, args: Arguments) -> Any:
     return page("artists", sorted(found, key=lambda a: -a["monthly_listeners"]), args["limit"], ARTIST)
 
 
-@read("artist_id", F.listing("albums", ALBUM), "see the albums of an artist", "find an artist's records")
+@read("artist_id", F.listing("albums", ALBUM), "see the albums of an artist", "list an artist's albums")
 def list_artist_albums(state: State, args: Arguments) -> Any:
     """List the albums of an artist."""
     lookup(state["artists"], args["artist_id"], "Artist")
@@ -165,7 +163,7 @@ def get_album(state: State, args: Arguments) -> Any:
     return {**album, "tracks": [only(t, fields) for t in having(state["tracks"], album_id=args["album_id"])]}
 
 
-@write("artist_id", F.object(ARTIST), "follow an artist", "hear about an artist's new releases")
+@write("artist_id", F.object(ARTIST), "follow an artist", "start following an artist")
 def follow_artist(state: State, args: Arguments) -> Any:
     """Follow an artist, to hear of new releases."""
     artist = lookup(state["artists"], args["artist_id"], "Artist")
@@ -183,7 +181,7 @@ def like_track(state: State, args: Arguments) -> Any:
     return only(track, TRACK + " is_liked")
 
 
-@read("track_id limit?", TRACKS, "find songs like one I know", "get recommendations based on a song")
+@read("track_id limit?", TRACKS, "find songs that are like a song", "get recommendations based on a song")
 def list_similar_tracks(state: State, args: Arguments) -> Any:
     """List tracks of the same genre as a track, most played first."""
     track = lookup(state["tracks"], args["track_id"], "Track")
@@ -193,7 +191,7 @@ def list_similar_tracks(state: State, args: Arguments) -> Any:
     return page("tracks", found, args["limit"], TRACK)
 
 
-@read("", F.listing("playlists", PLAYLIST), "see my playlists", "find one of my playlists")
+@read("", F.listing("playlists", PLAYLIST), "see my playlists", "list my playlists")
 def list_my_playlists(state: State, _args: Arguments) -> Any:
     """List your playlists with the number of tracks in each."""
     found = [_show(state, playlist) for playlist in state["playlists"].values()]
@@ -224,7 +222,7 @@ def create_playlist(state: State, args: Arguments) -> Any:
     "playlist_id track_id",
     F.object(FULL_PLAYLIST),
     "add a song to a playlist",
-    "put a track on one of my playlists",
+    "put a song on a playlist",
 )
 def add_playlist_track(state: State, args: Arguments) -> Any:
     """Add a track to the end of a playlist. A track stands in a playlist only once."""
@@ -242,7 +240,7 @@ def add_playlist_track(state: State, args: Arguments) -> Any:
     "playlist_id track_position",
     F.object(FULL_PLAYLIST),
     "take a song off a playlist",
-    "remove a playlist's song",
+    "remove a song from a playlist",
 )
 def remove_playlist_track(state: State, args: Arguments) -> Any:
     """Remove the track at a position of a playlist."""
@@ -254,7 +252,7 @@ def remove_playlist_track(state: State, args: Arguments) -> Any:
 
 
 @write(
-    "playlist_id playlist_name", F.object(FULL_PLAYLIST), "rename a playlist", "give a playlist another name"
+    "playlist_id playlist_name", F.object(FULL_PLAYLIST), "rename a playlist", "change the name of a playlist"
 )
 def rename_playlist(state: State, args: Arguments) -> Any:
     """Give a playlist another name. Names of playlists are unique."""

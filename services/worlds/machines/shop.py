@@ -183,7 +183,7 @@ def initial(rng: random.Random) -> State:
 @read(
     "query category? max_price? limit?",
     F.listing("products", PRODUCT),
-    "see which products match a search",
+    "search for products",
     "find products in the shop",
 )
 def search_products(state: State, args: Arguments) -> Any:
@@ -200,7 +200,7 @@ def get_product(state: State, args: Arguments) -> Any:
     return lookup(state["products"], args["product_id"], "Product")
 
 
-@read("customer_email", F.object(CUSTOMER), "look up a customer account", "find a customer by email")
+@read("customer_email", F.object(CUSTOMER), "look up a customer", "find a customer by email")
 def find_customer(state: State, args: Arguments) -> Any:
     """Find a customer account by the email address it is registered with."""
     return find(state["customers"], "customer_email", args["customer_email"], "customer")
@@ -225,7 +225,7 @@ def get_order(state: State, args: Arguments) -> Any:
     return lookup(state["orders"], args["order_id"], "Order")
 
 
-@read("shipment_id", F.object(SHIPMENT), "see where a parcel is", "track a shipment")
+@read("shipment_id", F.object(SHIPMENT), "check on a shipment", "track a shipment")
 def get_shipment(state: State, args: Arguments) -> Any:
     """Get carrier, tracking number and expected delivery date of a shipment."""
     return lookup(state["shipments"], args["shipment_id"], "Shipment")
@@ -235,7 +235,7 @@ def get_shipment(state: State, args: Arguments) -> Any:
     "limit?",
     F.listing("promotions", "promotion_code percent_off"),
     "see the current promotions",
-    "find out which discount codes are valid",
+    "list the current promotions",
 )
 def list_promotions(state: State, args: Arguments) -> Any:
     """List the promotions that run today with their discount codes."""
@@ -246,7 +246,7 @@ def list_promotions(state: State, args: Arguments) -> Any:
 @write(
     "customer_id product_id quantity shipping_address?",
     F.object(ORDER),
-    "order a product",
+    "order a product for a customer",
     "place an order for a customer",
 )
 def place_order(state: State, args: Arguments) -> Any:
@@ -278,7 +278,7 @@ def _processing(state: State, order_id: str, action: str) -> Any:
     return order
 
 
-@write("order_id cancellation_reason?", F.object(ORDER), "cancel an order", "call off a purchase")
+@write("order_id cancellation_reason?", F.object(ORDER), "cancel an order", "call off an order")
 def cancel_order(state: State, args: Arguments) -> Any:
     """Cancel an order that has not shipped yet; its items go back into stock and its total is refunded."""
     order = _processing(state, args["order_id"], "cancelled")
@@ -295,7 +295,7 @@ def cancel_order(state: State, args: Arguments) -> Any:
 @write(
     "order_id shipping_address",
     F.object(ORDER),
-    "have an order delivered to another address",
+    "have an order delivered to a new address",
     "change the delivery address of an order",
 )
 def change_shipping_address(state: State, args: Arguments) -> Any:
@@ -306,7 +306,10 @@ def change_shipping_address(state: State, args: Arguments) -> Any:
 
 
 @write(
-    "order_id promotion_code", F.object(ORDER), "use a discount code on an order", "get money off an order"
+    "order_id promotion_code",
+    F.object(ORDER),
+    "use a discount code on an order",
+    "apply a discount code to an order",
 )
 def apply_promotion(state: State, args: Arguments) -> Any:
     """Apply a discount code to an order that has not shipped yet. An order takes one code only."""

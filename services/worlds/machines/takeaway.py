@@ -176,7 +176,7 @@ def initial(rng: random.Random) -> State:
 @read(
     "cuisine max_minutes? limit?",
     F.listing("restaurants", RESTAURANT),
-    "find a place to order food from",
+    "find a restaurant",
     "see which restaurants deliver",
 )
 def list_restaurants(state: State, args: Arguments) -> Any:
@@ -191,7 +191,7 @@ def list_restaurants(state: State, args: Arguments) -> Any:
     "restaurant_id diet? limit?",
     F.listing("dishes", DISH),
     "see a restaurant's menu",
-    "find a dish on a menu",
+    "look at a restaurant's menu",
 )
 def list_menu(state: State, args: Arguments) -> Any:
     """List the dishes of a restaurant with prices, optionally only those that suit a diet."""
@@ -200,7 +200,7 @@ def list_menu(state: State, args: Arguments) -> Any:
     return page("dishes", found, args["limit"], DISH)
 
 
-@read("diner_email", F.object(DINER), "look up a diner's account", "find a diner by email")
+@read("diner_email", F.object(DINER), "look up a diner", "find a diner by email")
 def find_diner(state: State, args: Arguments) -> Any:
     """Find a diner's account by its email address."""
     return find(state["diners"], "diner_email", args["diner_email"], "diner")
@@ -210,7 +210,12 @@ def _show(cart: Any) -> Any:
     return {**cart, "cart_total": _total(cart["cart_lines"])}
 
 
-@write("diner_id restaurant_id", F.object(CART), "start a food order", "begin a cart at a restaurant")
+@write(
+    "diner_id restaurant_id",
+    F.object(CART),
+    "start a food order at a restaurant",
+    "start a cart at a restaurant",
+)
 def start_cart(state: State, args: Arguments) -> Any:
     """Start an empty cart of a diner at a restaurant."""
     lookup(state["diners"], args["diner_id"], "Diner")
@@ -230,7 +235,7 @@ def get_cart(state: State, args: Arguments) -> Any:
     "cart_id menu_item_id portions kitchen_note?",
     F.object(CART),
     "add a dish to a cart",
-    "order another dish",
+    "put a dish in a cart",
 )
 def add_dish_to_cart(state: State, args: Arguments) -> Any:
     """Add portions of a dish to a cart. The dish must be on the menu of the cart's restaurant."""
@@ -243,14 +248,14 @@ def add_dish_to_cart(state: State, args: Arguments) -> Any:
     return _show(cart)
 
 
-@write("cart_id", F.object("cart_id diner_id restaurant_id"), "throw a cart away", "empty and close a cart")
+@write("cart_id", F.object("cart_id diner_id restaurant_id"), "throw a cart away", "discard a cart")
 def discard_cart(state: State, args: Arguments) -> Any:
     """Discard a cart with everything in it."""
     lookup(state["carts"], args["cart_id"], "Cart")
     return only(state["carts"].pop(args["cart_id"]), "cart_id diner_id restaurant_id")
 
 
-@write("cart_id delivery_address?", F.object(ORDER), "check out a cart", "have the food in a cart delivered")
+@write("cart_id delivery_address?", F.object(ORDER), "check out a cart", "place the order in a cart")
 def checkout_cart(state: State, args: Arguments) -> Any:
     """Turn a cart into an order, brought to the diner's address unless another one is given."""
     cart = lookup(state["carts"], args["cart_id"], "Cart")
@@ -282,7 +287,7 @@ def list_diner_orders(state: State, args: Arguments) -> Any:
     return page("food_orders", found[::-1], args["limit"], SUMMARY)
 
 
-@read("food_order_id", F.object(ORDER), "look at a food order", "check what was ordered")
+@read("food_order_id", F.object(ORDER), "look at a food order", "check on a food order")
 def get_food_order(state: State, args: Arguments) -> Any:
     """Get a food order with its dishes, total, address and, once on the way, courier."""
     return lookup(state["food_orders"], args["food_order_id"], "Food order")
@@ -291,8 +296,8 @@ def get_food_order(state: State, args: Arguments) -> Any:
 @read(
     "food_order_id",
     F.object("food_order_id food_order_status courier_name minutes_away"),
-    "see where my food is",
-    "track a delivery",
+    "see where a food order is",
+    "track a food order",
 )
 def track_delivery(state: State, args: Arguments) -> Any:
     """Get courier and minutes until arrival of a food order that is on the way."""
@@ -310,7 +315,7 @@ def _order(state: State, food_order_id: str, *statuses: str) -> Any:
     return order
 
 
-@write("food_order_id cancelled_because?", F.object(ORDER), "cancel a food order", "call off a delivery")
+@write("food_order_id cancelled_because?", F.object(ORDER), "cancel a food order", "call off a food order")
 def cancel_food_order(state: State, args: Arguments) -> Any:
     """Cancel a food order that the kitchen is still preparing."""
     order = _order(state, args["food_order_id"], "preparing")
@@ -321,8 +326,8 @@ def cancel_food_order(state: State, args: Arguments) -> Any:
 @write(
     "food_order_id delivery_address",
     F.object(ORDER),
-    "send my food elsewhere",
-    "change where food is brought",
+    "have a food order brought to a new address",
+    "change the delivery address of a food order",
 )
 def change_delivery_address(state: State, args: Arguments) -> Any:
     """Change the address of a food order that the kitchen is still preparing."""
@@ -331,7 +336,12 @@ def change_delivery_address(state: State, args: Arguments) -> Any:
     return order
 
 
-@write("food_order_id tip_amount", F.object(ORDER), "tip the courier", "leave a tip for a delivery")
+@write(
+    "food_order_id tip_amount",
+    F.object(ORDER),
+    "tip the courier of a food order",
+    "leave a tip on a food order",
+)
 def tip_courier(state: State, args: Arguments) -> Any:
     """Tip the courier of a food order that is on the way or delivered, once per order."""
     order = _order(state, args["food_order_id"], "on_the_way", "delivered")
@@ -340,7 +350,9 @@ def tip_courier(state: State, args: Arguments) -> Any:
     return order
 
 
-@write("food_order_id stars review_text?", F.object(ORDER), "rate a meal", "leave a review of a food order")
+@write(
+    "food_order_id stars review_text?", F.object(ORDER), "rate a food order", "leave a review of a food order"
+)
 def rate_food_order(state: State, args: Arguments) -> Any:
     """Rate a delivered food order with one to five stars, once per order."""
     order = _order(state, args["food_order_id"], "delivered")

@@ -163,7 +163,7 @@ def list_projects(state: State, args: Arguments) -> Any:
     "project_id",
     F.listing("milestones", MILESTONE),
     "see the milestones of a project",
-    "check a project's plan",
+    "list a project's milestones",
 )
 def list_milestones(state: State, args: Arguments) -> Any:
     """List the milestones of a project in order of their target dates."""
@@ -175,7 +175,7 @@ def list_milestones(state: State, args: Arguments) -> Any:
 @read(
     "milestone_id",
     F.object(MILESTONE + " tasks_total tasks_done"),
-    "check how far a milestone is",
+    "check the progress of a milestone",
     "see the progress towards a milestone",
 )
 def get_milestone_progress(state: State, args: Arguments) -> Any:
@@ -190,7 +190,7 @@ def get_milestone_progress(state: State, args: Arguments) -> Any:
     "project_id task_status? limit?",
     TASKS,
     "see the tasks of a project",
-    "list what is to be done in a project",
+    "list the tasks of a project",
 )
 def list_project_tasks(state: State, args: Arguments) -> Any:
     """List the tasks of a project, optionally only those in a given stage."""
@@ -212,7 +212,7 @@ def get_task(state: State, args: Arguments) -> Any:
     return lookup(state["tasks"], args["task_id"], "Task")
 
 
-@read("limit?", F.listing("members", MEMBER), "see who is on the team", "find someone with time for a task")
+@read("limit?", F.listing("members", MEMBER), "see who is on the team", "list the team members")
 def list_team_members(state: State, args: Arguments) -> Any:
     """List team members with their role and number of open tasks, least busy first."""
     found = [{**member, "open_task_count": _load(state, key)} for key, member in state["members"].items()]
@@ -246,7 +246,9 @@ def _unfinished(state: State, task_id: str) -> Any:
     return task
 
 
-@write("task_id assignee_id", F.object(TASK), "give a task to someone", "assign a task to a team member")
+@write(
+    "task_id assignee_id", F.object(TASK), "hand a task to a team member", "assign a task to a team member"
+)
 def assign_task(state: State, args: Arguments) -> Any:
     """Assign an unfinished task to a team member."""
     task = _unfinished(state, args["task_id"])
@@ -265,13 +267,13 @@ def _advance(state: State, task_id: str, source: str, target: str) -> Any:
     return task
 
 
-@write("task_id", F.object(TASK), "start working on a task", "mark a task as begun")
+@write("task_id", F.object(TASK), "start working on a task", "mark a task as started")
 def start_task(state: State, args: Arguments) -> Any:
     """Move a task from "todo" to "in_progress"."""
     return _advance(state, args["task_id"], "todo", "in_progress")
 
 
-@write("task_id", F.object(TASK), "hand a task in for review", "have a task reviewed")
+@write("task_id", F.object(TASK), "hand a task in for review", "submit a task for review")
 def submit_task_for_review(state: State, args: Arguments) -> Any:
     """Move a task from "in_progress" to "in_review"."""
     return _advance(state, args["task_id"], "in_progress", "in_review")
@@ -286,7 +288,7 @@ def complete_task(state: State, args: Arguments) -> Any:
     return task
 
 
-@write("task_id due_date", F.object(TASK), "change when a task is due", "give a task more time")
+@write("task_id due_date", F.object(TASK), "change the due date of a task", "set the due date of a task")
 def set_task_due_date(state: State, args: Arguments) -> Any:
     """Set the due date of an unfinished task; it must not lie in the past."""
     task = _unfinished(state, args["task_id"])

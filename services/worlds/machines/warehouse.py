@@ -154,7 +154,9 @@ def get_inventory_item(state: State, args: Arguments) -> Any:
     return _details(state, lookup(state["items"], args["item_id"], "Item"))
 
 
-@read("limit?", F.listing("items", DETAILS), "see what is running low", "find items that must be reordered")
+@read(
+    "limit?", F.listing("items", DETAILS), "see what is running low", "list the items that must be reordered"
+)
 def list_low_stock_items(state: State, args: Arguments) -> Any:
     """List the items whose total stock is within 300 units of their reorder point, lowest first."""
     found = [_details(state, item) for item in state["items"].values()]
@@ -163,7 +165,7 @@ def list_low_stock_items(state: State, args: Arguments) -> Any:
     return page("items", low or found[:1], args["limit"], DETAILS)
 
 
-@read("", F.listing("warehouses", SITE), "see our warehouses", "find out which warehouses there are")
+@read("", F.listing("warehouses", SITE), "see our warehouses", "list our warehouses")
 def list_warehouses(state: State, _args: Arguments) -> Any:
     """List all warehouses with their city and country."""
     return page("warehouses", list(state["warehouses"].values()), len(state["warehouses"]), SITE)
@@ -199,7 +201,7 @@ def _move(state: State, kind: str, item_id: str, warehouse_id: str, units: int, 
 @write(
     "item_id warehouse_id to_warehouse_id units",
     F.object(MOVEMENT),
-    "move stock to another warehouse",
+    "move units of an item between warehouses",
     "transfer units of an item between warehouses",
 )
 def transfer_stock(state: State, args: Arguments) -> Any:
@@ -219,8 +221,8 @@ def transfer_stock(state: State, args: Arguments) -> Any:
 @write(
     "item_id warehouse_id counted_units count_note?",
     F.object(STOCK + " movement_id adjustment count_note?"),
-    "correct the stock after counting",
-    "record a stock count",
+    "correct the stock of an item after counting",
+    "record a stock count of an item",
 )
 def record_stock_count(state: State, args: Arguments) -> Any:
     """Set the stock of an item at a warehouse to what was counted, and say by how much it differs."""
@@ -238,7 +240,7 @@ def record_stock_count(state: State, args: Arguments) -> Any:
 @write(
     "item_id reorder_point",
     F.object(DETAILS),
-    "change when an item is reordered",
+    "change an item's reorder point",
     "set an item's reorder point",
 )
 def set_reorder_point(state: State, args: Arguments) -> Any:
@@ -248,7 +250,7 @@ def set_reorder_point(state: State, args: Arguments) -> Any:
     return _details(state, item)
 
 
-@read("limit?", F.listing("suppliers", SUPPLIER), "see which suppliers we have", "find the fastest supplier")
+@read("limit?", F.listing("suppliers", SUPPLIER), "see which suppliers we have", "list our suppliers")
 def list_suppliers(state: State, args: Arguments) -> Any:
     """List suppliers with their lead time, fastest first."""
     found = sorted(state["suppliers"].values(), key=lambda supplier: supplier["lead_time_days"])
@@ -258,7 +260,7 @@ def list_suppliers(state: State, args: Arguments) -> Any:
 @read(
     "supplier_id purchase_status? limit?",
     F.listing("purchase_orders", PURCHASE),
-    "see what is on order at a supplier",
+    "see the purchase orders of a supplier",
     "list the purchase orders sent to a supplier",
 )
 def list_purchase_orders(state: State, args: Arguments) -> Any:
@@ -269,9 +271,7 @@ def list_purchase_orders(state: State, args: Arguments) -> Any:
     return page("purchase_orders", found, args["limit"], PURCHASE)
 
 
-@read(
-    "purchase_order_id", F.object(PURCHASE), "look at a purchase order", "check when a delivery is expected"
-)
+@read("purchase_order_id", F.object(PURCHASE), "look at a purchase order", "check on a purchase order")
 def get_purchase_order(state: State, args: Arguments) -> Any:
     """Get a purchase order with its supplier, item, cost, status and expected delivery."""
     return lookup(state["purchases"], args["purchase_order_id"], "Purchase order")
@@ -281,7 +281,7 @@ def get_purchase_order(state: State, args: Arguments) -> Any:
     "supplier_id item_id units",
     F.object(PURCHASE),
     "order more of an item from a supplier",
-    "send a purchase order",
+    "send a purchase order to a supplier",
 )
 def create_purchase_order(state: State, args: Arguments) -> Any:
     """Order units of an item from a supplier at the item's unit cost."""
@@ -307,8 +307,8 @@ def _sent(state: State, purchase_order_id: str) -> Any:
 @write(
     "purchase_order_id warehouse_id",
     F.object(MOVEMENT),
-    "book in a delivery",
-    "record that a purchase order has arrived",
+    "record the arrival of a purchase order",
+    "book in a purchase order",
 )
 def receive_purchase_order(state: State, args: Arguments) -> Any:
     """Book the goods of a purchase order into the stock of a warehouse."""
@@ -320,9 +320,7 @@ def receive_purchase_order(state: State, args: Arguments) -> Any:
     return _move(state, "receipt", purchase["item_id"], place, purchase["units"], purchase_order_id=order_id)
 
 
-@write(
-    "purchase_order_id", F.object(PURCHASE), "cancel a purchase order", "call off a delivery from a supplier"
-)
+@write("purchase_order_id", F.object(PURCHASE), "cancel a purchase order", "call off a purchase order")
 def cancel_purchase_order(state: State, args: Arguments) -> Any:
     """Cancel a purchase order that has not been received."""
     purchase = _sent(state, args["purchase_order_id"])

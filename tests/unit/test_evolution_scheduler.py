@@ -1,0 +1,713 @@
+"""evolution-scheduler: given these events, when it decides, then these events."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.blueprint import PlanBlueprint
+from schemas.catalog import ClusterFormed
+from schemas.diversity import Figures, SteeringUpdated, TrajectoryAdmitted
+from schemas.envelope import Envelope, Message, payload
+from schemas.evolution import (
+    Allowance,
+    CampaignFinished,
+    CampaignPaused,
+    CampaignResumed,
+    CampaignSpec,
+    CampaignStarted,
+    ControlCampaign,
+    GenerationOpened,
+    SlotAbandoned,
+    StartCampaign,
+)
+from schemas.topics import EVOLUTION_EVENTS
+from services.evolution_scheduler.domain import BATCH, RETRIES, decide, evolve, initial
+from services.evolution_scheduler.targets import FLAG_SETS, Cells, band, cells, derive, offer
+from tests.support.stage import (
+    CLUSTERS,
+    End,
+    Script,
+    Stage,
+    always,
+    before,
+    catalog,
+    cluster,
+    ending,
+    sandbox,
+    scripted,
+    shuffled_run,
+    spec,
+    started_stage,
+)
+
+OUTAGE = End("infrastructure", "unreachable")
+
+
+def brief(messages: list[Message]) -> list[str]:
+    """Events and commands in a word or two."""
+    words = []
+    for one in messages:
+        match one:
+            case GenerationOpened():
+                slots = [plan.slot for plan in one.slots]
+                words.append(f"open {one.generation}: {slots[0]}-{slots[-1]} by {one.steering_version}")
+            case PlanBlueprint():
+                words.append(one.run.removeprefix("c."))
+            case SlotAbandoned():
+                words.append(f"abandon {one.slot}")
+            case CampaignFinished():
+                words.append(f"end by {one.reason}: {one.admitted} of {one.slots}")
+            case _:
+                words.append(type(one).__name__.removeprefix("Campaign").lower())
+    return words
+
+
+def steered(generation: int, admitted: int = 0) -> SteeringUpdated:
+    figures = Figures(admitted=admitted)
+    return SteeringUpdated(campaign="c", generation=generation, version=generation + 1, figures=figures)
+
+
+def admitted(slot: int, run: str = "", generation: int = 0) -> TrajectoryAdmitted:
+    run = run or f"c.{slot}.1"
+    return TrajectoryAdmitted(campaign="c", generation=generation, slot=slot, run=run, row=slot)
+
+
+# The beginning
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_a_campaign_starts_once_catalog_clusters_and_sandbox_are_there(order: tuple[int, ...]) -> None:
+    asked = spec()
+    clusters = [ClusterFormed(cluster=one) for one in CLUSTERS]
+    parts: list[list[Message]] = [clusters, [catalog()], [sandbox()], [StartCampaign(spec=asked)]]
+    stage = Stage()
+    for index in order[:-1]:
+        stage.put(*parts[index])
+        assert stage.settle() == []
+    stage.put(*parts[order[-1]])
+    started, *others = stage.settle()
+    assert isinstance(started, CampaignStarted)
+    assert (started.spec, started.catalog_hash, started.code) == (asked, "cat", False)
+    assert started.domains == ("banking", "orders", "tickets")
+    assert started.sandbox == "none: nothing safe"
+    assert started.infeasible[0] == "codes: nothing safe"
+    assert brief(others)[0] == "open 0: 0-2 by 0"
+
+
+def test_nothing_starts_on_a_catalog_that_lacks_a_cluster() -> None:
+    stage = Stage()
+    stage.put(*[ClusterFormed(cluster=one) for one in CLUSTERS[:-1]], catalog(), sandbox())
+    stage.put(StartCampaign(spec=spec()))
+    assert stage.settle() == []
+
+
+def test_a_campaign_names_its_catalog_or_takes_the_first() -> None:
+    other = cluster("k9", "xy")
+    stage = Stage()
+    stage.put(*before(spec(catalog_hash="second")))
+    assert stage.settle() == []
+    stage.put(ClusterFormed(cluster=other), catalog([other], "second"))
+    (started, *_) = stage.settle()
+    assert started.catalog_hash == "second"  # type: ignore[attr-defined]
+    assert {command.cluster for command in stage.commands.values()} == {"k9"}
+    stage.put(StartCampaign(spec=spec(campaign="d")))
+    stage.settle()
+    assert [one.catalog_hash for one in stage.of(CampaignStarted)] == ["second", "cat"]
+
+
+def test_a_catalog_keeps_its_clusters_when_they_are_formed_anew() -> None:
+    """After a restart the old catalog is still what it was, though the ids have new hashes."""
+    stage = started_stage(spec(9, lookahead=1))
+    stage.settle()
+    anew = [one.model_copy(update={"hash": f"{one.hash}, anew"}) for one in CLUSTERS]
+    stage.put(*[ClusterFormed(cluster=one) for one in anew], catalog(anew, "cat 2"))
+    stage.crash()
+    stage.run()
+    assert stage.finished is not None
+    hashes = {one.cluster_hash for one in stage.commands.values()}
+    assert hashes <= {one.hash for one in CLUSTERS}
+    assert {plan.cluster_hash for opened in stage.of(GenerationOpened) for plan in opened.slots} <= hashes
+
+
+def test_a_safe_sandbox_is_recorded() -> None:
+    stage = Stage()
+    stage.put(*[ClusterFormed(cluster=one) for one in CLUSTERS], catalog(), sandbox(safe=True))
+    stage.put(StartCampaign(spec=spec()))
+    (started, *_) = stage.settle()
+    assert isinstance(started, CampaignStarted)
+    assert (started.code, started.sandbox) == (True, "jail")
+    assert not any(reason.startswith("codes") for reason in started.infeasible)
+    assert all(command.code for command in stage.commands.values())
+
+
+def test_the_first_of_two_orders_to_start_counts() -> None:
+    stage = started_stage(spec(4))
+    stage.put(StartCampaign(spec=spec(99)))
+    stage.settle()
+    (started,) = stage.of(CampaignStarted)
+    assert started.spec.trajectories == 4
+
+
+def test_campaigns_do_not_mix() -> None:
+    stage = started_stage(spec(2, generation_size=2, lookahead=1))
+    stage.put(StartCampaign(spec=spec(1, campaign="d", generation_size=1)))
+    stage.settle()
+    runs = list(stage.commands)
+    assert sorted(runs) == ["c.0.1", "c.1.1", "d.0.1", "d.1.1"]
+    stage.put(admitted(0), admitted(1))
+    assert brief(stage.settle()) == ["end by trajectories: 2 of 2"]
+    assert stage.finished is not None
+    assert stage.finished.campaign == "c"
+
+
+def test_an_empty_catalog_is_infeasible() -> None:
+    stage = started_stage(spec())
+    stage = Stage()
+    stage.put(*before(spec(), ()))
+    assert brief(stage.settle()) == ["started", "end by infeasible: 0 of 0"]
+
+
+def test_no_trajectories_are_none() -> None:
+    assert brief(started_stage(spec(0)).settle()) == ["started", "end by trajectories: 0 of 0"]
+
+
+# Generations
+
+
+@pytest.mark.parametrize("lookahead", [1, 2, 3])
+def test_generations_open_with_the_steering_of_lookahead_before(lookahead: int) -> None:
+    stage = started_stage(spec(40, lookahead=lookahead))
+    opened = [w for w in brief(stage.settle()) if w.startswith("open")]
+    assert opened == [f"open {g}: {3 * g}-{3 * g + 2} by 0" for g in range(lookahead)]
+    assert stage.settle() == []
+    for generation in range(4):
+        stage.put(steered(generation, 3 * generation))
+        number = generation + lookahead
+        expected = f"open {number}: {3 * number}-{3 * number + 2} by {generation + 1}"
+        assert [w for w in brief(stage.settle()) if w.startswith("open")] == [expected]
+
+
+def test_commands_carry_the_steering_that_their_generation_was_opened_with() -> None:
+    stage = started_stage(spec(12)).run()
+    avoids = {one.generation: one.avoid for one in stage.of(SteeringUpdated)}
+    assert any(avoids.values())
+    for command in stage.commands.values():
+        assert command.steering_version == max(0, command.generation - 1)
+        assert command.avoid == avoids.get(command.generation - 2, ())
+
+
+def test_commands_name_what_they_are_planned_from() -> None:
+    models = {"assistant": {"model": "m", "base_url": "http://here"}}
+    stage = started_stage(CampaignSpec.model_validate(spec(max_turns=9).model_dump() | {"models": models}))
+    stage.settle()
+    plans = {plan.slot: plan for opened in stage.of(GenerationOpened) for plan in opened.slots}
+    hashes = {one.id: one.hash for one in CLUSTERS}
+    for run, command in stage.commands.items():
+        plan = plans[command.slot]
+        assert run == f"c.{command.slot}.1"
+        assert (command.attempt, command.retry, command.max_turns) == (1, 0, 9)
+        assert (command.cluster, command.target) == (plan.cluster, plan.target)
+        assert command.cluster_hash == hashes[command.cluster] == plan.cluster_hash
+        assert command.catalog_hash == "cat"
+        assert command.models["assistant"].base_url == "http://here"
+        assert (command.operator, command.parent, command.allowance) == ("draw", "", Allowance())
+
+
+def test_the_last_generation_is_cut_at_max_slots() -> None:
+    stage = started_stage(spec(40, max_slots=8), rejects=range(100)).run()
+    assert [len(opened.slots) for opened in stage.of(GenerationOpened)] == [3, 3, 2]
+    assert brief(stage.events)[-1] == "end by slots: 0 of 8"
+    assert stage.finished is not None
+    assert not stage.finished.complete
+    assert "--max-slots" in stage.finished.detail
+
+
+def test_by_default_four_slots_a_trajectory_are_the_end() -> None:
+    stage = started_stage(spec(2), rejects=range(1, 100)).run()
+    assert brief(stage.events)[-1] == "end by slots: 1 of 8"
+
+
+def test_a_campaign_that_fell_short_ends_only_when_all_is_closed() -> None:
+    stage = started_stage(spec(40, max_slots=3))
+    stage.settle()
+    stage.put(admitted(0), admitted(1), admitted(2))
+    assert stage.settle() == []
+    stage.put(steered(0, 3))
+    assert brief(stage.settle()) == ["end by slots: 3 of 3"]
+
+
+def test_a_large_generation_is_handed_out_in_batches() -> None:
+    stage = started_stage(spec(600, generation_size=600, lookahead=1))
+    stage.read_all()
+    sizes = []
+    while sealed := stage.decide():
+        sizes.append(len(sealed))
+        stage.read_all()
+    assert sizes == [1, 1, BATCH, BATCH, 600 - 2 * BATCH]
+    assert list(stage.commands) == [f"c.{slot}.1" for slot in range(600)]
+
+
+@pytest.mark.parametrize("lookahead", [1, 2])
+@pytest.mark.parametrize("together", [False, True])
+def test_no_generation_follows_the_one_that_fills_the_number(lookahead: int, together: bool) -> None:
+    """Whether its close is read with its last row or after it must not show."""
+    stage = started_stage(spec(3, lookahead=lookahead))
+    stage.settle()
+    stage.put(admitted(0), admitted(1), admitted(2))
+    if together:
+        stage.put(steered(0, 3))
+    assert brief(stage.settle()) == [f"end by trajectories: 3 of {3 * lookahead}"]
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_generation_that_is_due_opens_before_the_end(together: bool, paused: bool) -> None:
+    """Not even a pause makes a campaign end with other generations."""
+    stage = started_stage(spec(4, lookahead=1))
+    stage.settle()
+    if paused:
+        stage.control("pause")
+        stage.settle()
+    stage.put(admitted(0), admitted(1), admitted(2), steered(0, 3))
+    if not together and not paused:
+        stage.settle()
+    stage.put(admitted(3, generation=1))
+    stage.settle()
+    assert brief(stage.chain) == [
+        "started",
+        "open 0: 0-2 by 0",
+        "open 1: 3-5 by 1",
+        "end by trajectories: 4 of 6",
+    ]
+
+
+# Attempts
+
+
+def test_a_failed_run_is_tried_again_with_the_next_seed_from_the_same_cluster() -> None:
+    ends = {"c.0.1": End("failed"), "c.0.2": End("content")}
+    stage = started_stage(spec(1, generation_size=1), scripted(ends)).run()
+    first, second, third = (stage.commands[f"c.0.{attempt}"] for attempt in (1, 2, 3))
+    assert len({first.seed, second.seed, third.seed}) == 3
+    for number, command in enumerate((first, second, third), start=1):
+        changed = {"run": f"c.0.{number}", "attempt": number, "seed": command.seed}
+        assert command == first.model_copy(update=changed)
+    assert brief(stage.events)[-1] == "end by trajectories: 1 of 2"
+
+
+def test_a_failed_plan_is_tried_again_from_another_cluster_of_the_cell() -> None:
+    clusters = [cluster(f"k{i}") for i in range(3)]
+    stage = Stage(lambda command: End("unplanned" if command.slot < 20 else "passed"))
+    stage.put(*before(spec(20, generation_size=20, lookahead=1), clusters))
+    stage.run()
+    for slot in range(20):
+        made = [stage.commands[f"c.{slot}.{attempt}"] for attempt in (1, 2, 3)]
+        assert len({one.cluster for one in made}) == 3, slot
+        assert len({one.seed for one in made}) == 3
+        for one in made:
+            assert one.target == made[0].target
+            assert one.cluster_hash == f"hash of {one.cluster}"
+
+
+def test_another_cluster_lasts_and_the_only_one_is_taken_again() -> None:
+    ends = {"c.0.1": End("unplanned"), "c.0.2": End("failed")}
+    stage = started_stage(spec(1, generation_size=1, lookahead=1), scripted(ends)).run()
+    assert stage.commands["c.0.2"].cluster == stage.commands["c.0.3"].cluster
+    alone = Stage(scripted(ends))
+    alone.put(*before(spec(1, generation_size=1, lookahead=1), [cluster("k", "a")]))
+    alone.run()
+    assert {one.cluster for one in alone.commands.values()} == {"k"}
+    assert alone.finished is not None
+    assert alone.finished.complete
+
+
+def test_three_attempts_and_a_slot_is_abandoned_with_a_reason_each() -> None:
+    ends = {
+        "c.0.1": End("unplanned", "cyclic"),
+        "c.0.2": End("failed", "wrong_state"),
+        "c.0.3": End("content", "bad_json"),
+    }
+    stage = started_stage(spec(1, generation_size=1), scripted(ends)).run()
+    (given_up,) = stage.of(SlotAbandoned)
+    assert given_up.reasons == ("planner: cyclic", "assistant: wrong_state", "user: bad_json")
+    assert (given_up.generation, given_up.slot) == (0, 0)
+    assert [run for run in stage.commands if run.startswith("c.0.")] == ["c.0.1", "c.0.2", "c.0.3"]
+    assert [one.slot for one in stage.of(TrajectoryAdmitted)] == [1]
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 5])
+def test_attempts_are_as_many_as_asked_for(attempts: int) -> None:
+    stage = started_stage(spec(1, attempts=attempts, max_slots=1), lambda _: End("failed")).run()
+    assert len(stage.commands) == attempts
+    assert len(stage.of(SlotAbandoned)[0].reasons) == attempts
+    assert brief(stage.events)[-1] == "end by slots: 0 of 1"
+
+
+def test_a_verdict_without_findings_failed_by_the_judge_has_a_reason() -> None:
+    stage = started_stage(spec(1, attempts=1, max_slots=1))
+    stage.settle()
+    command = stage.commands["c.0.1"]
+    event = ending(command, End("failed"))
+    verdict = event.verdict.model_copy(update={"findings": ()})  # type: ignore[attr-defined]
+    stage.put(event.model_copy(update={"verdict": verdict}))
+    (given_up,) = stage.settle()
+    assert isinstance(given_up, SlotAbandoned)
+    assert given_up.reasons == ("judge",)
+
+
+def test_a_passed_run_needs_nothing_and_is_not_tried_again() -> None:
+    stage = started_stage(spec(9))
+    stage.settle()
+    stage.put(ending(stage.commands["c.0.1"], End()))
+    assert stage.settle() == []
+    stage.put(admitted(0))
+    assert stage.settle() == []
+
+
+def test_what_is_asked_for_is_asked_once() -> None:
+    stage = started_stage(spec(9))
+    stage.settle()
+    assert stage.settle() == []
+    stage.put(ending(stage.commands["c.1.1"], End("failed")))
+    assert brief(stage.settle()) == ["1.2"]
+    assert stage.settle() == []
+    stage.crash()
+    assert stage.settle() == []
+
+
+# Infrastructure
+
+
+def test_failures_of_infrastructure_repeat_the_attempt_with_its_seed() -> None:
+    ends = {"c.0.1": OUTAGE, "c.0.1.1": End("unplannable")}
+    stage = started_stage(spec(1, generation_size=1, lookahead=1), scripted(ends)).run()
+    first = stage.commands["c.0.1"]
+    for retry in (1, 2):
+        changed = {"run": f"c.0.1.{retry}", "retry": retry}
+        assert stage.commands[f"c.0.1.{retry}"] == first.model_copy(update=changed)
+    assert brief(stage.events)[-1] == "end by trajectories: 1 of 1"
+
+
+def test_three_failures_in_a_row_pause_the_campaign_and_decide_no_slot() -> None:
+    stage = started_stage(spec(1, generation_size=1, lookahead=1), lambda _: OUTAGE).run()
+    assert RETRIES == 3
+    assert list(stage.commands) == ["c.0.1", "c.0.1.1", "c.0.1.2"]
+    (pause,) = stage.of(CampaignPaused)
+    assert (pause.reason, pause.cause) == ("infrastructure: unreachable", "c.0.1.2")
+    assert stage.of(SlotAbandoned) == []
+    assert stage.finished is None
+    stage.crash()
+    assert stage.settle() == []
+
+
+def test_each_resume_gives_three_more_until_the_world_is_back() -> None:
+    stage = started_stage(spec(1, generation_size=1, lookahead=1), lambda _: OUTAGE).run()
+    for round_ in range(1, 4):
+        stage.control("resume", f"nonce {round_}")
+        stage.run()
+        assert list(stage.commands)[-1] == f"c.0.1.{3 * round_ + 2}"
+        assert len(stage.of(CampaignPaused)) == round_ + 1
+    stage.script = always
+    stage.control("resume", "nonce 4")
+    stage.run()
+    assert brief(stage.events)[-1] == "end by trajectories: 1 of 1"
+    assert {command.attempt for command in stage.commands.values()} == {1}
+    assert len({command.seed for command in stage.commands.values()}) == 1
+
+
+def test_an_outage_that_meets_many_slots_pauses_once() -> None:
+    stage = started_stage(spec(9, generation_size=6, lookahead=1), lambda _: OUTAGE).run()
+    assert len(stage.of(CampaignPaused)) == 1
+    stage.script = always
+    stage.control("resume", "n")
+    stage.run()
+    assert len(stage.of(CampaignPaused)) == 1
+    assert stage.finished is not None
+    assert stage.finished.complete
+
+
+def test_a_failure_of_content_between_outages_starts_the_count_anew() -> None:
+    ends = {
+        "c.0.1": OUTAGE,
+        "c.0.1.1": OUTAGE,
+        "c.0.1.2": End("failed"),
+        "c.0.2": OUTAGE,
+        "c.0.2.1": OUTAGE,
+        "c.0.2.2": End("failed"),
+        "c.0.3": OUTAGE,
+        "c.0.3.1": OUTAGE,
+        "c.0.3.2": End("failed", "last"),
+    }
+    stage = started_stage(spec(1, generation_size=1, max_slots=1), scripted(ends)).run()
+    assert stage.of(CampaignPaused) == []
+    (given_up,) = stage.of(SlotAbandoned)
+    assert given_up.reasons == ("assistant: bad", "assistant: bad", "assistant: last")
+    assert list(stage.commands) == list(ends)
+
+
+# Money
+
+
+def test_attempts_share_the_allowance_of_their_slot() -> None:
+    ends = {"c.0.1": End("failed", tokens=40, usd=0.25), "c.0.2": End("content", tokens=50, usd=0.5)}
+    asked = spec(1, generation_size=1, lookahead=1, allowance=Allowance(usd=1.0, tokens=100))
+    stage = started_stage(asked, scripted(ends)).run()
+    allowances = [stage.commands[f"c.0.{attempt}"].allowance for attempt in (1, 2, 3)]
+    assert [one.tokens for one in allowances] == [100, 60, 10]
+    assert [one.usd for one in allowances] == [1.0, 0.75, 0.25]
+
+
+@pytest.mark.parametrize("end", [End("failed", tokens=100), End("failed", usd=1.0)])
+def test_a_slot_whose_allowance_is_spent_is_abandoned(end: End) -> None:
+    asked = spec(1, generation_size=1, lookahead=1, max_slots=1, allowance=Allowance(usd=1.0, tokens=100))
+    stage = started_stage(asked, lambda _: end).run()
+    (given_up,) = stage.of(SlotAbandoned)
+    assert given_up.reasons == ("assistant: bad", "limit: the slot's allowance is spent")
+    assert list(stage.commands) == ["c.0.1"]
+
+
+def test_without_limits_nothing_is_counted() -> None:
+    stage = started_stage(spec(4), lambda _: End(tokens=10**9, usd=1e6)).run()
+    assert stage.finished is not None
+    assert stage.finished.complete
+    assert {command.allowance for command in stage.commands.values()} == {Allowance()}
+
+
+def test_a_budget_gives_each_slot_an_equal_share() -> None:
+    stage = started_stage(spec(4, budget_usd=2.0, budget_tokens=402))
+    stage.settle()
+    assert {command.allowance for command in stage.commands.values()} == {Allowance(usd=0.5, tokens=100)}
+    assert {opened.allowance for opened in stage.of(GenerationOpened)} == {Allowance(usd=0.5, tokens=100)}
+
+
+def test_a_budget_below_one_token_a_slot_is_no_leave_to_spend() -> None:
+    stage = started_stage(spec(10, budget_tokens=5))
+    stage.settle()
+    assert {command.allowance.tokens for command in stage.commands.values()} == {1}
+    assert len(stage.commands) == 5
+
+
+@pytest.mark.parametrize("budget", [{"budget_usd": 1.0}, {"budget_tokens": 1000}])
+def test_a_generation_opens_only_what_is_left_for(budget: dict[str, float]) -> None:
+    asked = spec(40, allowance=Allowance(usd=0.25, tokens=250), **budget)
+    stage = started_stage(asked)
+    stage.settle()
+    assert [len(opened.slots) for opened in stage.of(GenerationOpened)] == [3, 1]
+
+
+def test_what_slots_did_not_use_opens_more_until_the_budget_ends() -> None:
+    asked = spec(40, budget_tokens=1000, allowance=Allowance(tokens=100), lookahead=1)
+    stage = started_stage(asked, lambda _: End(tokens=60)).run()
+    opened = [len(one.slots) for one in stage.of(GenerationOpened)]
+    assert sum(opened) == len(stage.commands) == 16  # 16 · 60 = 960: the next allowance is not left
+    assert brief(stage.events)[-1] == "end by budget: 16 of 16"
+    assert stage.finished is not None
+    assert "1000 tokens" in stage.finished.detail
+    assert not stage.finished.complete
+
+
+def test_the_budget_ends_no_campaign_that_has_what_it_wants() -> None:
+    asked = spec(10, budget_usd=1.0, allowance=Allowance(usd=0.1), generation_size=10, lookahead=1)
+    stage = started_stage(asked, lambda _: End(usd=0.1)).run()
+    assert brief(stage.events)[-1] == "end by trajectories: 10 of 10"
+
+
+def test_only_closed_generations_are_settled() -> None:
+    """What a slot of an open generation has used so far depends on timing, so it must not show."""
+    asked = spec(40, budget_tokens=600, allowance=Allowance(tokens=100))
+    stage = started_stage(asked)
+    stage.settle()
+    for slot in range(6):
+        stage.put(ending(stage.commands[f"c.{slot}.1"], End(tokens=10)))
+    assert stage.settle() == []
+    stage.put(*[admitted(slot) for slot in range(3)])
+    assert stage.settle() == []
+    stage.put(steered(0, 3))
+    opened, *_ = stage.settle()
+    assert isinstance(opened, GenerationOpened)
+    assert len(opened.slots) == 2  # 600 − 3·10 − 3·100 = 270
+
+
+def test_a_close_read_before_the_runs_that_it_settles_waits_for_them() -> None:
+    asked = spec(40, budget_tokens=600, allowance=Allowance(tokens=100))
+    stage = started_stage(asked)
+    stage.settle()
+    ends = [ending(stage.commands[f"c.{slot}.1"], End(tokens=80)) for slot in range(3)]
+    stage.put(*[admitted(slot) for slot in range(3)], steered(0, 3))
+    assert stage.settle() == []
+    stage.put(*ends[:2])
+    assert stage.settle() == []
+    stage.put(ends[2])
+    assert brief(stage.settle())[0] == "open 2: 6-6 by 1"  # 600 − 3·80 − 3·100 = 60: all closed or none
+
+
+def test_the_usage_of_failed_attempts_and_retries_counts() -> None:
+    ends = {"c.0.1": End("infrastructure", tokens=30), "c.0.1.1": End("failed", tokens=30)}
+    asked = spec(40, budget_tokens=300, allowance=Allowance(tokens=100), generation_size=1, lookahead=1)
+    stage = started_stage(asked, scripted(ends, End(tokens=90))).run()
+    # 30 + 30 + 90, then 90: 60 are left, not another 100.
+    assert brief(stage.events)[-1] == "end by budget: 2 of 2"
+
+
+# Orders
+
+
+def test_pause_holds_everything_and_resume_goes_on() -> None:
+    stage = started_stage(spec(9, lookahead=1))
+    stage.settle()
+    stage.control("pause", "p", reason="lunch")
+    assert [(one.reason, one.cause) for one in stage.settle()] == [("lunch", "p")]  # type: ignore[attr-defined]
+    stage.put(ending(stage.commands["c.0.1"], End("failed")), admitted(1), admitted(2))
+    assert stage.settle() == []
+    stage.put(admitted(0), steered(0, 3))
+    assert stage.settle() == []
+    stage.control("resume", "r")
+    assert brief(stage.settle()) == ["resumed", "open 1: 3-5 by 1", "3.1", "4.1", "5.1"]
+
+
+def test_a_failed_slot_goes_on_after_the_resume() -> None:
+    stage = started_stage(spec(9, lookahead=1))
+    stage.settle()
+    stage.control("pause", "p")
+    stage.settle()
+    stage.put(ending(stage.commands["c.0.1"], End("failed")))
+    assert stage.settle() == []
+    stage.control("resume", "r")
+    assert brief(stage.settle()) == ["resumed", "0.2"]
+
+
+@pytest.mark.parametrize("action", ["pause", "resume", "stop"])
+def test_the_same_order_twice_is_carried_out_once(action: str) -> None:
+    stage = started_stage(spec(9))
+    stage.settle()
+    if action == "resume":
+        stage.control("pause", "p")
+        stage.settle()
+    stage.control(action, "n")
+    stage.control(action, "n", reason="again")
+    done = stage.settle()
+    assert len(done) == 1
+    assert done[0].cause == "n"  # type: ignore[attr-defined]
+    stage.crash()
+    stage.control(action, "n", reason="and again")
+    assert stage.settle() == []
+
+
+def test_orders_without_a_nonce_are_told_apart_by_their_ids() -> None:
+    stage = started_stage(spec(9))
+    stage.settle()
+    stage.control("pause")
+    stage.control("resume")
+    stage.control("pause", reason="other")
+    assert brief(stage.settle()) == ["paused", "resumed", "paused"]
+
+
+def test_a_stop_ends_the_campaign_for_good() -> None:
+    stage = started_stage(spec(9))
+    stage.settle()
+    stage.put(admitted(0))
+    stage.control("stop", "n", reason="enough")
+    (end,) = stage.settle()
+    assert isinstance(end, CampaignFinished)
+    assert (end.reason, end.detail, end.cause, end.complete) == ("stopped", "enough", "n", False)
+    assert (end.admitted, end.slots) == (1, 6)
+    stage.put(ending(stage.commands["c.1.1"], End("failed")), admitted(2), steered(0, 2))
+    stage.control("resume", "r")
+    stage.control("stop", "n2")
+    assert stage.settle() == []
+
+
+def test_a_paused_campaign_can_be_stopped() -> None:
+    stage = started_stage(spec(9))
+    stage.settle()
+    stage.control("pause", "p")
+    stage.control("stop", "s")
+    assert brief(stage.settle()) == ["paused", "end by stopped: 0 of 6"]
+
+
+def test_an_order_before_the_campaign_is_carried_out_when_it_has_started() -> None:
+    stage = Stage()
+    stage.control("stop", "n")
+    assert stage.settle() == []
+    stage.put(*before(spec()))
+    assert brief(stage.settle()) == ["started", "end by stopped: 0 of 0"]
+
+
+def test_a_stop_at_a_sequence_comes_when_the_campaign_stands_there_with_the_rows_of_then() -> None:
+    stage = started_stage(spec(9, lookahead=1))
+    stage.control("stop", "n", at_sequence=3, at_admitted=4)
+    stage.run()
+    assert brief(stage.chain) == [
+        "started",
+        "open 0: 0-2 by 0",
+        "open 1: 3-5 by 1",
+        "end by stopped: 4 of 6",
+    ]
+    assert [run for run in stage.commands if run.startswith(("c.3", "c.4", "c.5"))] == ["c.3.1", "c.4.1", "c.5.1"]
+
+
+def test_an_order_that_is_not_due_holds_up_none_that_is() -> None:
+    stage = started_stage(spec(9))
+    stage.settle()
+    stage.control("stop", "late", at_sequence=99)
+    stage.control("pause", "now")
+    assert brief(stage.settle()) == ["paused"]
+
+
+# Prefixes
+
+
+def slots_of(stage: Stage) -> list[tuple[object, ...]]:
+    """What was tried for each slot, in slot order; of slots still open when it ended, the plan alone."""
+    plans = [plan for opened in stage.of(GenerationOpened) for plan in opened.slots]
+    assert [plan.slot for plan in plans] == list(range(len(plans)))
+    return list(plans)
+
+
+def failing(command: PlanBlueprint) -> End:
+    """A third of the runs fail, as their seeds say."""
+    rng = random.Random(f"{command.seed}/{command.cluster}")
+    return End("failed" if rng.random() < 0.3 else "passed", tokens=rng.randrange(20, 90))
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+@pytest.mark.parametrize("lookahead", [1, 2, 3])
+def test_a_smaller_campaign_is_a_prefix_of_a_larger_one(size: int, lookahead: int) -> None:
+    asked = spec(30, generation_size=size, lookahead=lookahead)
+    whole = started_stage(asked, failing).run()
+    for number in (1, 3, 7, 10, 15, 29):
+        part = started_stage(asked.model_copy(update={"trajectories": number}), failing).run()
+        plans = slots_of(part)
+        assert plans == slots_of(whole)[: len(plans)]
+        rows = part.of(TrajectoryAdmitted)
+        assert len(rows) == number
+        assert rows == whole.of(TrajectoryAdmitted)[:number]
+        last = rows[-1].slot
+        for run, command in part.commands.items():
+            if command.slot <= last:
+                assert command == whole.commands[run]
+
+
+@pytest.mark.parametrize("lookahead", [1, 2])
+def test_a_smaller_budget_draws_a_prefix(lookahead: int) -> None:
+    asked = spec(60, generation_size=5, lookahead=lookahead, allowance=Allowance(tokens=250))
+    whole = started_stage(asked, failing).run()
+    for budget in (100, 250, 900, 1700, 3000):
+        part = started_stage(asked.model_copy(update={"budget_tokens": budget}), failing).run()
+        plans, rows = slots_of(part), part.of(TrajectoryAdmitted)
+        assert part.finished is not None
+        assert part.finished.reason == "budget"
+        assert plans == slots_of(whole)[: len(plans)]
+        assert [one.run for one in rows] == [one.run for one in whole.of(TrajectoryAdmitted)[: len(rows)]]
+        assert sum(one.usage.tokens for one in map(lambda c: ending(c, failing(c)), part.commands.values())) <= max(
+            budget, 250
+        )
