@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from schemas.envelope import PREFIX, Envelope, Message
+from schemas.envelope import PREFIX, Envelope, Message, Skimmed
 from schemas.topics import MESSAGES, TOPICS, Topic
 from schemas.upcast import Raw, upcast
 
+SKIMMED: Final = Skimmed()
 LATEST: Final[dict[str, tuple[int, type[Message]]]] = {
     name.rpartition(".v")[0]: (message.VERSION, message) for name, message in MESSAGES.items()
 }
@@ -59,6 +60,24 @@ def decode(topic: Topic, key: str, headers: Mapping[str, str], value: bytes | No
         raise
     except (ValueError, RecursionError) as error:
         raise Undecodable("not_json", f"{type_name}: {error}") from None
+    return enveloped(key, headers, data)
+
+
+def skim(key: str, headers: Mapping[str, str]) -> Envelope:
+    """The envelope alone, for a reader to whom the content does not matter.
+
+    Raises:
+        Undecodable: when the headers do not say which event this is.
+    """
+    return enveloped(key, headers, SKIMMED)
+
+
+def enveloped(key: str, headers: Mapping[str, str], data: Message) -> Envelope:
+    """The envelope that headers describe, around ``data``.
+
+    Raises:
+        Undecodable: when a header is missing or is no count.
+    """
     sequence = headers.get(PREFIX + "sequence", "0")
     if not is_count(sequence):
         raise Undecodable("bad_header", f"ce_sequence {sequence[:40]!r} is no count")

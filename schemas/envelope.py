@@ -56,6 +56,10 @@ class Alternative(Value):
         return {"kind": self.kind, **write(self)}
 
 
+class Skimmed(Message):
+    """Stands for the content of a message whose reader needs only to know that it was there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """One message with its CloudEvents attributes.

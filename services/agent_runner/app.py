@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import count
 from typing import Any, Final
 
 from schemas.blueprint import Blueprint, Usage
@@ -26,13 +27,17 @@ ROLES: Final[dict[type[Effect], Attribution]] = {
     AskJudge: "judge",
 }
 
+MAX_CODE: Final = 100
+"""Characters of the code of an error that a model made up."""
+
 
 class BadReply(Exception):  # noqa: N818  (it is the reply that is bad; the code below stands in events)
-    """A reply that cannot be used; ``code`` says how."""
+    """A reply that cannot be used; ``code`` says how. It has been paid for all the same."""
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: str, reply: ChatReply) -> None:
         super().__init__(detail)
         self.code = code
+        self.usage = usage(reply)
 
 
 def service(model: ChatModel) -> Performer:
@@ -79,7 +84,7 @@ class Actors:
                 case AskJudge():
                     event = await self._judge(effect)
         except BadReply as error:
-            event = domain.failed(blueprint, role, error.code, str(error), effect.usage + Usage(calls=1))
+            event = domain.failed(blueprint, role, error.code, str(error), effect.usage + error.usage)
         except ModelFailed as error:
             event = domain.failed(
                 blueprint,
@@ -95,13 +100,11 @@ class Actors:
         request = prompts.assistant_request(effect.blueprint, effect.turn, effect.messages)
         reply = await self._model.complete(request)
         if not reply.calls and not reply.content.strip():
-            raise BadReply("empty_reply", "neither text nor calls")
+            raise BadReply("empty_reply", "neither text nor calls", reply)
         if len(reply.calls) > domain.MAX_CALLS:
-            raise BadReply(
-                "too_many_calls", f"{len(reply.calls)} calls in one turn, at most {domain.MAX_CALLS}"
-            )
-        if max([len(reply.content), *(len(call.arguments) for call in reply.calls)]) > domain.MAX_TEXT:
-            raise BadReply("oversized_reply", f"more than {domain.MAX_TEXT} characters")
+            detail = f"{len(reply.calls)} calls in one turn, at most {domain.MAX_CALLS}"
+            raise BadReply("too_many_calls", detail, reply)
+        _checked([reply.content, *(part for one in reply.calls for part in _parts(one))], reply)
         return AssistantSpoke(
             run=effect.blueprint.id,
             turn=effect.turn,
@@ -117,11 +120,10 @@ class Actors:
         spoken = _object(reply)
         content, ends = spoken.get("content"), spoken.get("ends")
         if not isinstance(content, str) or not isinstance(ends, bool):
-            raise BadReply("bad_reply", "expected {content: string, ends: boolean}")
+            raise BadReply("bad_reply", "expected {content: string, ends: boolean}", reply)
         if not content.strip() and not ends:
-            raise BadReply("empty_reply", "nothing said and the conversation not ended")
-        if len(content) > domain.MAX_TEXT:
-            raise BadReply("oversized_reply", f"more than {domain.MAX_TEXT} characters")
+            raise BadReply("empty_reply", "nothing said and the conversation not ended", reply)
+        _checked([content], reply)
         return UserSpoke(
             run=effect.blueprint.id,
             turn=effect.turn,
@@ -142,15 +144,13 @@ class Actors:
         if prompts.is_scripted(model):
             _, observation = effect.world.call(effect.state, effect.call.name, given)
             return domain.tool_returned(effect, observation, Usage())
-        expected = next(
-            (one.expected for one in effect.blueprint.steps if one.tool == effect.call.name), None
-        )
+        expected = prompts.expected(effect.blueprint, effect.call, effect.messages)
         request = prompts.tool_request(effect.blueprint, effect.turn, effect.call, effect.messages, expected)
         reply = await self._model.complete(request)
         content = _value(reply)
         error = ""
         if isinstance(content, dict) and isinstance(content.get("error"), dict):
-            error = str(content["error"].get("code", "error"))
+            error = str(content["error"].get("code", "error"))[:MAX_CODE]
         return domain.tool_returned(effect, Observation(content, error), usage(reply), request.digest())
 
     async def _judge(self, effect: AskJudge) -> Message:
@@ -158,11 +158,16 @@ class Actors:
         reply = await self._model.complete(request)
         verdict = _object(reply)
         if not isinstance(verdict.get("pass"), bool):
-            raise BadReply("bad_reply", "expected {pass: boolean, reason: string}")
+            raise BadReply("bad_reply", "expected {pass: boolean, reason: string}", reply)
         reason = str(verdict.get("reason", ""))[:500]
         judged = domain.judged(verdict["pass"], reason)
         return domain.finished(
-            effect.blueprint, effect.messages, judged, effect.usage + usage(reply), request.digest()
+            effect.blueprint,
+            effect.messages,
+            judged,
+            effect.usage + usage(reply),
+            request.digest(),
+            effect.world,
         )
 
 
@@ -171,10 +176,29 @@ def named(calls: Sequence[ChatCall], turn: int, messages: Sequence[dict[str, Any
     taken = {str(call["id"]) for one in messages for call in one.get("tool_calls") or ()}
     unique = []
     for index, call in enumerate(calls):
-        identity = call.id if call.id and call.id not in taken else f"call_{turn}_{index}"
+        made = (f"call_{turn}_{number}" for number in count(index))
+        identity = call.id if call.id and call.id not in taken else next(i for i in made if i not in taken)
         taken.add(identity)
         unique.append(ToolCall(id=identity, name=call.name, arguments=call.arguments))
     return tuple(unique)
+
+
+def _parts(call: ChatCall) -> tuple[str, str, str]:
+    return call.id, call.name, call.arguments
+
+
+def _checked(texts: Sequence[str], reply: ChatReply) -> None:
+    """A turn's texts fit an event.
+
+    Raises:
+        BadReply: they are too long together, or hold half a surrogate pair, which UTF-8 cannot.
+    """
+    if sum(map(len, texts)) > domain.MAX_TEXT:
+        raise BadReply("oversized_reply", f"more than {domain.MAX_TEXT} characters", reply)
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as error:
+        raise BadReply("bad_text", f"no Unicode text: {error}", reply) from None
 
 
 def usage(reply: ChatReply) -> Usage:
@@ -190,15 +214,18 @@ def _value(reply: ChatReply) -> Any:
     if text.startswith("```"):
         text = text.strip("`").removeprefix("json").strip()
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        # Escapes may hold what no message can: half a surrogate pair, a number beyond all bounds.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
-        raise BadReply("bad_json", f"not JSON: {error}") from None
+        raise BadReply("bad_json", f"not JSON: {error}", reply) from None
+    return value
 
 
 def _object(reply: ChatReply) -> dict[str, Any]:
     value = _value(reply)
     if not isinstance(value, dict):
-        raise BadReply("bad_reply", "expected a JSON object")
+        raise BadReply("bad_reply", "expected a JSON object", reply)
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 from schemas.catalog import ToolSpec
@@ -15,6 +16,8 @@ SYSTEM: Final = (
     "you pass to them from the conversation or from earlier results, and ask the user for what is missing. "
     "When everything is done, tell the user what came of it."
 )
+
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
 def opening() -> Json:
@@ -51,9 +54,12 @@ def offered(tools: tuple[ToolSpec, ...]) -> tuple[Json, ...]:
 def observation_text(content: Any, limit_bytes: int) -> tuple[str, int]:
     """An observation as JSON text of at most about ``limit_bytes``, and its full size when it was cut.
 
-    A cut observation stays valid JSON: ``{"truncated": text, "size_bytes": n}``.
+    A cut observation stays valid JSON: ``{"truncated": text, "size_bytes": n}``. Half a surrogate pair,
+    which an argument may have brought in by an escape, is an escape again.
     """
     text = json.dumps(content, ensure_ascii=False)
+    if not text.isascii() and _SURROGATES.search(text):
+        text = json.dumps(content)
     size = len(text.encode())
     if size <= limit_bytes:
         return text, 0

@@ -39,7 +39,7 @@ OBSERVATION_BYTES: Final = 32 * 1024
 MAX_CALLS: Final = 16
 """Tool calls in one assistant turn."""
 MAX_TEXT: Final = 64 * 1024
-"""Characters of one turn's text or arguments."""
+"""Characters of one turn: its text, and ids, names and arguments of its calls."""
 FAULTS: Final = {
     "timeout": "The request timed out. Please try again.",
     "rate_limited": "Too many requests. Please try again in a moment.",
@@ -89,6 +89,7 @@ class AskJudge:
     turn: int
     messages: tuple[Json, ...]
     usage: Usage
+    world: World | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,10 +224,10 @@ def next_step(run: Run, _reference: object) -> Step:
 
 def _conclude(run: Run, blueprint: Blueprint) -> Step:
     """The run is over: the rules first, the judge only when they have passed."""
-    verdict = verify(blueprint, run.messages)
+    verdict = verify(blueprint, run.messages, run.world)
     if verdict.passed:
-        return Perform(AskJudge(blueprint, run.turn, run.messages, run.usage))
-    return _append(run, finished(blueprint, run.messages, verdict, run.usage))
+        return Perform(AskJudge(blueprint, run.turn, run.messages, run.usage, run.world))
+    return _append(run, finished(blueprint, run.messages, verdict, run.usage, world=run.world))
 
 
 def _answer(run: Run, blueprint: Blueprint) -> Step:
@@ -337,7 +338,12 @@ def arguments(call: ToolCall) -> Json | None:
 
 
 def finished(
-    blueprint: Blueprint, messages: Sequence[Json], verdict: Verdict, usage: Usage, request: str = ""
+    blueprint: Blueprint,
+    messages: Sequence[Json],
+    verdict: Verdict,
+    usage: Usage,
+    request: str = "",
+    world: World | None = None,
 ) -> RunFinished:
     """The run's end, with everything that the monitor counts."""
     return RunFinished(
@@ -347,7 +353,7 @@ def finished(
         slot=blueprint.slot,
         attempt=blueprint.attempt,
         verdict=verdict,
-        actions=actions(blueprint, messages),
+        actions=actions(blueprint, messages, world),
         content_hash=content_hash(blueprint.tools, messages),
         usage=usage,
         request=request,
@@ -379,7 +385,7 @@ def failed(
         content=content,
         attribution=attribution,
         code=code,
-        detail=detail[:2000],
+        detail=detail[:2000].encode(errors="replace").decode(),
         usage=usage,
     )
 

@@ -16,9 +16,10 @@ from services.agent_runner.wellformed import final_answer, finding, shown
 from services.worlds.world import World
 
 
-def world_findings(blueprint: Blueprint, calls: Sequence[Call], alignment: Alignment) -> Iterator[Finding]:
+def world_findings(
+    blueprint: Blueprint, calls: Sequence[Call], alignment: Alignment, world: World
+) -> Iterator[Finding]:
     """The calls replayed through the world, injected faults left out; then the plan's assertions."""
-    world = World(blueprint.tools, blueprint.seed)
     model = blueprint.models.get("tools", RoleModel()).model
     simulated = model.removeprefix("openai/").partition("?")[0] == "sim"
     offered = {tool.name for tool in blueprint.tools} - code_tools(blueprint)
@@ -34,7 +35,7 @@ def world_findings(blueprint: Blueprint, calls: Sequence[Call], alignment: Align
         writes = world.meaning(call.name).writes
         if simulated:
             after, observation = world.call(state, call.name, call.arguments)
-            changed = not same(after, state)
+            changed = after is not state and not same(after, state)
             state = after
             if call.answer >= 0 and not _reported(call.content, observation.content):
                 code = "wrong_final_state" if writes else "wrong_observation"

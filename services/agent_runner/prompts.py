@@ -14,7 +14,9 @@ from typing import Any, Final
 from schemas.blueprint import Blueprint, Fact
 from schemas.evolution import Role, RoleModel
 from schemas.run import ToolCall
+from services.agent_runner.alignment import align
 from services.agent_runner.conversation import offered
+from services.agent_runner.trace import executed
 from services.kit.chat import ChatRequest
 from services.sim.script_maker import make_script
 
@@ -107,6 +109,14 @@ def tool_request(
         turn,
         [{"role": "system", "content": text}, {"role": "user", "content": call_text}],
     )
+
+
+def expected(blueprint: Blueprint, call: ToolCall, messages: Sequence[Json]) -> Any:
+    """What the plan expects this call to return: of a tool's steps, the one that the call is; else None."""
+    calls = executed(messages)
+    made = align(blueprint, calls).made
+    steps = {calls[position].id: step for step, position in made.items()}
+    return next((step.expected for step in blueprint.steps if step.id == steps.get(call.id)), None)
 
 
 def judge_request(blueprint: Blueprint, turn: int, messages: Sequence[Json]) -> ChatRequest:

@@ -130,15 +130,19 @@ def spoken(message: dict[str, Any]) -> str:
     return content.strip() if isinstance(content, str) else ""
 
 
-def actions(blueprint: Blueprint, messages: Sequence[dict[str, Any]]) -> tuple[Action, ...]:
+def actions(
+    blueprint: Blueprint, messages: Sequence[dict[str, Any]], world: World | None = None
+) -> tuple[Action, ...]:
     """The executed trace as the monitor counts it: calls, questions and answers, in order.
 
     An assistant text without calls is a *confirm* when it asks for a go-ahead, a *clarify* when it ends
     in any other question, both only before the end; the last text is an *answer*, or a *refuse* when it
-    declines and no call has succeeded. A text beside calls is no action of its own.
+    declines and no call has succeeded. A text beside calls is no action of its own. ``world`` is the run's,
+    where one has been made already.
     """
     calls = executed(messages, code_tools(blueprint))
-    writes = _writes(blueprint)
+    known = world or World(blueprint.tools, blueprint.seed)
+    writes = frozenset(tool.name for tool in blueprint.tools if known.meaning(tool.name).writes)
     by_message: dict[int, list[Call]] = {}
     for call in calls:
         by_message.setdefault(call.message, []).append(call)
@@ -163,11 +167,6 @@ def actions(blueprint: Blueprint, messages: Sequence[dict[str, Any]]) -> tuple[A
                 kind = _said(text, final=index == last, succeeded=succeeded)
                 found.append(Action(kind=kind, wave=wave))
     return tuple(found)
-
-
-def _writes(blueprint: Blueprint) -> frozenset[str]:
-    world = World(blueprint.tools, blueprint.seed)
-    return frozenset(tool.name for tool in blueprint.tools if world.meaning(tool.name).writes)
 
 
 def _said(text: str, *, final: bool, succeeded: bool) -> ActionKind:

@@ -27,6 +27,7 @@ from services.agent_runner.wellformed import (
     role_findings,
     shown,
 )
+from services.worlds.world import World
 
 RULES: Final = (
     "broken_json",  # arguments that are no JSON object
@@ -52,12 +53,13 @@ RULES: Final = (
 )
 
 
-def verify(blueprint: Blueprint, messages: Sequence[dict[str, Any]]) -> Verdict:
+def verify(blueprint: Blueprint, messages: Sequence[dict[str, Any]], world: World | None = None) -> Verdict:
     """The verdict on an executed run; it passes when no rule is violated.
 
     ``messages`` are in OpenAI's format, as exported; a system message is optional. One closing user turn
     after the final answer is tolerated. Observations and the final state are checked against the world
     when the tools' role is simulated; with other tools the world is theirs, and only calls are checked.
+    ``world`` is the run's, where one has been made already.
     """
     calls = executed(messages, code_tools(blueprint))
     alignment = align(blueprint, calls)
@@ -70,7 +72,7 @@ def verify(blueprint: Blueprint, messages: Sequence[dict[str, Any]]) -> Verdict:
         *contradictions(blueprint, messages),
         *leaks(blueprint, messages),
         *_values(blueprint, messages, calls, alignment),
-        *world_findings(blueprint, calls, alignment),
+        *world_findings(blueprint, calls, alignment, world or World(blueprint.tools, blueprint.seed)),
         *answer_findings(blueprint, messages, calls, alignment),
     ]
     return Verdict(passed=not findings, findings=_ranked(findings))

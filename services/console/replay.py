@@ -89,8 +89,9 @@ async def replay(folder: Path) -> ReplayReport:
     """Decide everything in ``folder``'s log again and compare.
 
     Raises:
-        LogError: there is no readable log.
+        LogError: there is no readable log, or one with events that this version does not know.
     """
+    Ledger.open(folder, keep="nothing")  # or else what it cannot read would pass for never written
     records = list(read(folder / LOG))
     recorded = gather(records)
     differences: list[str] = []
@@ -307,7 +308,7 @@ def request_of(effect: Effect) -> ChatRequest:
         case AskJudge():
             return prompts.judge_request(blueprint, turn, messages)
         case CallTool():
-            expected = next((one.expected for one in blueprint.steps if one.tool == effect.call.name), None)
+            expected = prompts.expected(blueprint, effect.call, messages)
             return prompts.tool_request(blueprint, turn, effect.call, messages, expected)
 
 

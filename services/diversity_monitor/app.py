@@ -15,4 +15,5 @@ def service() -> Decider:
         initial=domain.initial,
         evolve=domain.evolve,
         decide=domain.decide,
+        folds=frozenset(domain.FOLDS),
     )

@@ -12,7 +12,7 @@ from schemas.topics import (
     RUN_EVENTS,
     SANDBOX_STATUS,
 )
-from services.evolution_scheduler import domain
+from services.evolution_scheduler import domain, facts
 from services.kit.service import Decider
 
 
@@ -33,4 +33,5 @@ def service() -> Decider:
         initial=domain.initial,
         evolve=domain.evolve,
         decide=domain.decide,
+        folds=frozenset(facts.FOLDS),
     )

@@ -150,7 +150,7 @@ def _finish(state: State, campaign: Campaign, spec: CampaignSpec) -> CampaignFin
             f"{len(campaign.slots)} slots gave {campaign.admitted} of {spec.trajectories}; see --max-slots"
         )
         return _finished(campaign, "slots", detail)
-    if campaign.generations and not _affordable(campaign, spec, len(campaign.generations)):
+    if not _affordable(campaign, spec, len(campaign.generations)):
         detail = f"the next slot's allowance is not left of {_budget_text(spec)}"
         return _finished(campaign, "budget", detail)
     return None

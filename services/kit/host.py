@@ -12,8 +12,9 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from schemas.codec import Undecodable, decode
-from schemas.topics import TOPICS
+from schemas.codec import Undecodable, decode, skim
+from schemas.envelope import PREFIX, Envelope
+from schemas.topics import TOPIC_OF, TOPICS
 from services.kit.chain import Sealed, seal
 from services.kit.dead import bury
 from services.kit.fold import Fold
@@ -132,6 +133,8 @@ class Runner:
         self.service = service
         self.topics = tuple(topics)
         self.position: Offsets = {}
+        folds = service.folds if service.folds is not None else frozenset(TOPIC_OF)
+        self._skims = frozenset(one.type_name().rpartition(".v")[0] for one in TOPIC_OF if one not in folds)
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -147,7 +150,7 @@ class Runner:
         for record in records:
             self.position[record.topic, record.partition] = record.offset + 1
             try:
-                envelope = decode(TOPICS[record.topic], record.key, record.headers, record.value)
+                envelope = self._opened(record)
             except Undecodable as reason:
                 log.warning(
                     "dead letter",
@@ -162,6 +165,16 @@ class Runner:
                 target.receive(record, envelope)
         if letters:
             await self.host.log.append(letters)
+
+    def _opened(self, record: Record) -> Envelope:
+        """The record's envelope; its content only where the service folds that type.
+
+        Raises:
+            Undecodable: see ``decode``. What this service skims is judged by those who fold it.
+        """
+        if self._skims and record.headers.get(PREFIX + "type", "").rpartition(".v")[0] in self._skims:
+            return skim(record.key, record.headers)
+        return decode(TOPICS[record.topic], record.key, record.headers, record.value)
 
     async def read_all(self) -> bool:
         """Whether everything that its topics hold has been folded."""

@@ -82,7 +82,8 @@ class Decider:
     ``evolve`` owns the state it is given: it may change it in place and return it. ``decide`` is pure
     and returns what is due now, in order; an empty tuple means nothing. What it returned is asked
     again only after it has come back from the log, so it must not depend on anything but the state.
-    ``inputs`` are all topics it folds, its own outputs included.
+    ``inputs`` are all topics it folds, its own outputs included. ``folds`` are the messages whose content
+    matters to it (None: all); of the others it sees only that they were there.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Decider:
     initial: Callable[[], Any]
     evolve: Callable[[Any, Envelope], Any]
     decide: Callable[[Any], tuple[Draft, ...]]
+    folds: frozenset[type[Message]] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ class Performer:
     the service's own outputs included; ``references`` are one-partition topics that every replica
     reads whole. ``evolve(state, event)`` owns its state and must not depend on the order between
     topics. ``next_step(state, reference)`` is pure. ``perform(effect)`` returns what to append;
-    ``gave_up(state, effect, error)`` says what to append when it raised for the last time.
+    ``gave_up(state, effect, error)`` says what to append when it raised for the last time. ``folds`` are
+    the messages whose content matters to it (None: all).
     """
 
     name: str
@@ -114,6 +117,7 @@ class Performer:
     references: tuple[Topic, ...] = ()
     initial_reference: Callable[[], Any] = dict
     refer: Callable[[Any, Envelope], Any] = lambda reference, _event: reference
+    folds: frozenset[type[Message]] | None = None
     announce: tuple[Draft, ...] = ()
     """Messages that a started instance appends once, unless the log has them already."""
 

@@ -17,7 +17,7 @@ from schemas.envelope import Envelope
 from schemas.topics import Topic
 from services.kit.chain import Chain, Head, Sealed, seal
 from services.kit.log import Offsets, Record
-from services.kit.service import Append, Closed, Draft, Performer, Wait
+from services.kit.service import Append, Closed, Draft, Performer, Step, Wait
 
 REMEMBERED: Final = 100_000
 """Closed keys that are remembered, so that late duplicates do not open them again."""
@@ -42,6 +42,8 @@ class Entry:
     """An event was folded while an effect was under way."""
     queued: bool = False
     closed: bool = False
+    step: Step | None = None
+    """What is due, where it could not be handed out yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,8 @@ class Window:
             chain = self._reference_chains.setdefault(record.key, Chain())
             if chain.accept(record.topic, envelope):
                 self.reference = self.service.refer(self.reference, envelope)
+                for entry in self._entries.values():
+                    entry.step = None
                 for key in self._waiting:
                     self._queue(self._entries[key])
                 self._waiting.clear()
@@ -148,7 +152,7 @@ class Window:
         entry.first.setdefault(record.topic, record.offset)
         if record.topic == self.service.lead.name:
             entry.last_lead = record.offset
-        entry.state = self.service.evolve(entry.state, envelope)
+        entry.state, entry.step = self.service.evolve(entry.state, envelope), None
         entry.awaited = {
             (topic, sequence, identity)
             for topic, sequence, identity in entry.awaited
@@ -192,7 +196,8 @@ class Window:
             order, key = heapq.heappop(self._ready)
             entry = self._entries[key]
             entry.queued = False
-            step = self.service.next_step(entry.state, self.reference)
+            step = entry.step or self.service.next_step(entry.state, self.reference)
+            entry.step = None
             if isinstance(step, Append):
                 appends.extend(self._seal(entry, step.drafts, time))
             elif isinstance(step, Wait):
@@ -203,7 +208,7 @@ class Window:
                 entry.performing = True
                 tasks.append(Task(key, step.effect, dict(entry.chain.heads)))
             else:
-                entry.queued = True
+                entry.queued, entry.step = True, step
                 heapq.heappush(self._ready, (order, key))
                 break
         return appends, tasks

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
+from schemas.run import RunFailed, RunFinished
+from schemas.sandbox import CodeExecuted, ExecuteCode
 from schemas.topics import RUN_EVENTS, SANDBOX_COMMANDS, SANDBOX_EVENTS
 from services.kit.service import Draft, Performer
 from services.sandbox_exec import domain
 from services.sandbox_exec.backend import Backend, RefusingBackend
 from services.sandbox_exec.domain import Execute, Session
+
+MAX_REASON: Final = 2000
 
 
 def service(backend: Backend | None = None) -> Performer:
@@ -29,11 +34,12 @@ def service(backend: Backend | None = None) -> Performer:
         next_step=domain.next_step,
         perform=perform,
         gave_up=gave_up,
+        folds=frozenset({ExecuteCode, CodeExecuted, RunFinished, RunFailed}),
         announce=(Draft(announcement.backend, announcement),),
     )
 
 
 def gave_up(_session: Session, effect: Execute, error: BaseException) -> Sequence[Draft]:
     """The backend raised for the last time: the call is refused, with the reason."""
-    refusal = domain.refused(effect.command, f"the sandbox failed: {error!r}")
+    refusal = domain.refused(effect.command, f"the sandbox failed: {error!r}"[:MAX_REASON])
     return [Draft(effect.command.run, refusal)]

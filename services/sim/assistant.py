@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,42 @@ MAX_SUMMARY = 6
 """Steps that the final answer speaks of."""
 MAX_QUESTIONS = 2
 """Times the same thing is asked for."""
+
+LOOKING = frozenset(
+    (
+        "see",
+        "find",
+        "look",
+        "search",
+        "list",
+        "check",
+        "get",
+        "read",
+        "view",
+        "show",
+        "review",
+        "browse",
+        "fetch",
+        "retrieve",
+        "query",
+        "count",
+        "track",
+        "compare",
+        "catch",
+        "return",
+        "inspect",
+        "examine",
+        "describe",
+        "identify",
+        "lookup",
+        "download",
+    )  # fmt: skip
+)
+"""First words of clauses that only ask to look at something."""
+MONEY = re.compile(
+    r"\b(price|total|amount|balance|cost|fee|refund|tax|tip|paid|discount|limit|salary|pay|rent)\b",
+    re.IGNORECASE,
+)
 
 LEAD_IN = (
     "Let me look into that.", "I'll take care of that now.", "Sure, one moment.",
@@ -54,13 +91,15 @@ QUESTION = (
 )  # fmt: skip
 ASK_AGAIN = ("I'm sorry, I still need {labels} to go on. Do you have {it}?",)
 DONE = (
-    "All done. I {done}.", "Everything is taken care of: I {done}.", "That's done. I {done}.", "I {done}.",
-    "Finished. I {done}.", "As you asked, I {done}.",
+    "All done. I {done}.", "That's done: I {done}.", "I {done}.", "I {done}.", "Done. I {done}.",
+    "I {done}, as you asked.",
 )  # fmt: skip
-REPORT_ONE = (
-    "{The_label} {be} {value}.", "{The_label} {be} {value}.", "As for {the_label}, it's {value}.",
-    "You asked for {the_label}: {value}.",
+LOOKED = (
+    "Here is what I found: {facts}.", "{Facts}.", "{Facts}.", "I've checked: {facts}.",
+    "I looked that up for you: {facts}.",
 )  # fmt: skip
+REPORTED = ("{Facts}.", "{Facts}.", "{Facts}.", "For your records, {facts}.")
+LISTED = ("Here is what you asked for:", "Here are the details:", "The details you wanted:")
 
 
 @dataclass
@@ -210,41 +249,45 @@ def lead_in(due: Sequence[ScriptStep], progress: Progress, rng: random.Random) -
 
 
 def final_answer(script: AssistantScript, progress: Progress, rng: random.Random) -> str:
-    """What was done, and every value that the script wants reported, as the observations hold it."""
+    """What was changed, and every value that the script wants reported, as the observations hold it.
+
+    What was only looked up is named by what it showed, not told as a deed.
+    """
     purposes = list(dict.fromkeys(step.purpose for step in script.steps if step.purpose))
-    done = [past(definite(addressed(purpose))) for purpose in purposes[:MAX_SUMMARY]]
-    parts = []
-    if done and (not script.answer or rng.random() < 0.8):
-        parts.append(pick(rng, DONE).format(done=listed(done)))
+    changes = [purpose for purpose in purposes if not only_looks(purpose)]
+    told = changes or ([] if script.answer else purposes)
+    done = [past(definite(addressed(purpose))) for purpose in told[:MAX_SUMMARY]]
+    parts = [pick(rng, DONE).format(done=listed(done))] if done else []
     reported: list[tuple[str, str]] = []
     for wanted in script.answer:
         value = at(progress.results.get(wanted.step), wanted.path)
         try:
             text = ", ".join(literal(item) for item in value) if isinstance(value, list) else literal(value)
-            reported.append((wanted.label, text))
+            reported.append((wanted.label, amount(wanted.label, value, text)))
         except ValueError:
-            what = article(wanted.label)
-            parts.append(sentence(f"I couldn't find {what} in the result"))
+            parts.append(sentence(f"I couldn't find {article(wanted.label)} in the result"))
     if len(reported) > 2 and rng.random() < 0.5:
         lines = "\n".join(f"- {label[:1].upper()}{label[1:]}: {value}" for label, value in reported)
-        parts.append("Here is what you asked for:\n" + lines)
-        return " ".join(parts)
-    if len(reported) == 1:
-        label, value = reported[0]
-        the_label = article(label)
-        text = pick(rng, REPORT_ONE).format(
-            the_label=the_label,
-            The_label=the_label[:1].upper() + the_label[1:],
-            be="are" if plural(label) else "is",
-            value=value,
-        )
-        parts.append(text)
+        parts.append(f"{pick(rng, LISTED)}\n{lines}")
     elif reported:
         clauses = [
             f"{article(label)} {'are' if plural(label) else 'is'} {value}" for label, value in reported
         ]
-        parts.append(sentence(listed(clauses)))
+        facts = listed(clauses)
+        wordings = REPORTED if done else LOOKED
+        parts.append(pick(rng, wordings).format(facts=facts, Facts=facts[:1].upper() + facts[1:]))
     return " ".join(parts) or "That's done."
+
+
+def only_looks(purpose: str) -> bool:
+    """Whether an imperative clause asks to look at something, and changes nothing."""
+    return purpose.partition(" ")[0].lower() in LOOKING
+
+
+def amount(label: str, value: Any, text: str) -> str:
+    """The text of an amount of money with two decimals, as amounts are written; other texts as they are."""
+    whole_cents = isinstance(value, float) and abs(value) < 1e12 and round(value, 2) == value
+    return f"{value:.2f}" if whole_cents and MONEY.search(label) else text
 
 
 def gave_up(step: ScriptStep, progress: Progress) -> str:

@@ -20,6 +20,20 @@ from services.sim.wording import article, listed, pick, sentence, shown, told
 TRIES: Final = 12
 FIRST_PERSON: Final = ("I", "I'd", "I'm", "I've")
 TAILS: Final = (", please.", " too?", " as well.", " for me?")
+QUERIES: Final = frozenset(
+    (
+        "search words",
+        "query",
+        "search query",
+        "search term",
+        "search text",
+        "keyword",
+        "keywords",
+        "search",
+        "term",
+    )
+)
+NAMING: Final = re.compile(r"\b(name|title)$")
 DETAILS: Final = ("Here are the details: {d}.", "The details are: {d}.", "Details: {d}.")
 
 
@@ -97,21 +111,15 @@ def place_facts(clause: Clause, rng: random.Random) -> tuple[str, list[str]]:
     if not facts:
         return "", []
     texts = [shown(fact.value) for fact in facts]
+    if len(facts) == 1:
+        inline = within(clause, facts[0], rng)
+        if inline:
+            return inline, []
     quoted = any(text.startswith('"') for text in texts)
-    if len(facts) <= 2 and not quoted and rng.random() < 0.45:
-        plain_plural = not re.search(r"\b(a|an|where|which|who|that|what)\s", clause.text)
-        if clause.verb in ("list", "search") and plain_plural and not clause.woven:
-            return " where " + listed([told(fact.label, fact.value) for fact in facts]), []
-        if (
-            len(facts) == 1
-            and clause.verb in ("get", "update", "delete", "act")
-            and re.search(r"\d", texts[0])
-        ):
-            return f" ({facts[0].label} {texts[0]})", []
     textual = all(isinstance(fact.value, str) for fact in facts)
-    if clause.verb == "create" and textual and len(facts) <= 2 and rng.random() < 0.4:
+    if clause.verb == "create" and textual and len(facts) <= 2 and not quoted and rng.random() < 0.5:
         return " with " + listed([f"{article(fact.label)} {shown(fact.value)}" for fact in facts]), []
-    if len(facts) >= 3 and rng.random() < 0.5:
+    if len(facts) >= 4 and rng.random() < 0.3:
         details = ", ".join(f"{fact.label}: {text}" for fact, text in zip(facts, texts, strict=True))
         return "", [pick(rng, DETAILS).format(d=details)]
     half = len(facts) if len(facts) <= 3 else (len(facts) + 1) // 2
@@ -120,3 +128,27 @@ def place_facts(clause: Clause, rng: random.Random) -> tuple[str, list[str]]:
         for part in (facts[:half], facts[half:])
         if part
     ]
+
+
+def within(clause: Clause, fact: Fact, rng: random.Random) -> str:
+    """The one fact of a clause, told within it where that reads well; else an empty text."""
+    text, words = shown(fact.value), fact.label.lower()
+    if clause.woven or isinstance(fact.value, bool):
+        return ""
+    if words in QUERIES and clause.verb in ("search", "list"):
+        return (
+            f": {text}" if re.search(r" by (its |their )?(name|title)$", clause.text) else f" matching {text}"
+        )
+    if "email" in words and clause.verb in ("search", "get", "list"):
+        return f": {text}" if clause.text.endswith(" by email") else f" ({text})"
+    if text.startswith('"'):
+        return ""
+    if NAMING.search(words) and clause.verb == "create":
+        apart = re.search(r" (on|in|to|for|at|from|of) ", clause.text)
+        return f" with the {fact.label} {text}" if apart else f" called {text}"
+    if NAMING.search(words) and clause.text.startswith(("rename", "change the name")):
+        return f" to {text}"
+    coded = re.search(r"\b(number|id|code|reference|date|day|seat)$", words) and re.search(r"\d", text)
+    if coded and rng.random() < 0.6 and clause.verb in ("get", "update", "delete", "act"):
+        return f" ({fact.label} {text})"
+    return ""

@@ -27,7 +27,7 @@ WORTH: Final = {
     "rating": 5, "quantity": 4, "currency": 2, "priority": 4, "owner": 3, "assignee": 4, "author": 3,
     "country": 2,
     "version": 3, "size": 3, "duration": 4, "distance": 4, "temperature": 6, "code": 2, "reference": 5,
-    "id": 2,
+    "id": 1,
     "confirmation": 6, "tracking": 6, "carrier": 4, "delivery": 5, "stock": 5, "discount": 5, "tax": 4,
     "level": 3,
     "type": 1, "category": 2, "role": 3, "plan": 3, "language": 2, "reason": 3, "message": 1,
@@ -104,8 +104,10 @@ def choose_answers(steps: Sequence[Planned], facts: dict[str, Fact], rng: random
     A value that the user said, or that an argument carried, tells the user nothing and proves nothing.
     """
     said = [spell(fact.value).lower() for fact in facts.values()]
+    twins = {step.id: [other for other in steps if other.tool.name == step.tool.name] for step in steps}
     passed = {literal_or(value) for step in steps for value in leaves_of(step.values)}
     last = steps[-1].wave
+    unclear = ambiguous(steps)
     candidates: list[tuple[float, str, AnswerFact, str]] = []
     for step in steps:
         for path, value in scalars(step.observation):
@@ -115,8 +117,20 @@ def choose_answers(steps: Sequence[Planned], facts: dict[str, Fact], rng: random
             worth = worth_of(path, value, text)
             if worth <= 0 or text in passed or any(clash(text, other) for other in said):
                 continue
+            if isinstance(value, str) and "_" in text:
+                worth *= 0.3
+            if snake(str(path[-1])).endswith("id") and step.meaning.verb == "create":
+                worth *= 2.0
             nearness = 3.0 if step.wave == last else 1.0 if step.meaning.verb == "get" else 0.3
             label = label_of(step, path, text)
+            if len(twins[step.id]) > 1:
+                if any(isinstance(part, int) for part in path):
+                    continue
+                place = ORDINALS[min(twins[step.id].index(step), 3)]
+                new = "new " if step.meaning.verb == "create" else ""
+                label = f"{without(label, step.meaning.entity)} of the {place} {new}{step.meaning.entity}"
+            if (step.id, path) in unclear:
+                continue
             if not is_wordy(label) or label.lower() in GENERIC:
                 continue
             candidates.append(
@@ -138,7 +152,35 @@ def choose_answers(steps: Sequence[Planned], facts: dict[str, Fact], rng: random
             texts.append(text)
         if len(chosen) == wanted:
             break
-    return chosen
+    order = {step.id: index for index, step in enumerate(steps)}
+    return sorted(
+        chosen, key=lambda fact: (order[fact.step], [part for part in fact.path if isinstance(part, int)])
+    )
+
+
+def ambiguous(steps: Sequence[Planned]) -> set[tuple[str, tuple[str | int, ...]]]:
+    """Places of values that a label would not tell from others: another step shows another value for it.
+
+    Of steps one after the other the last one is meant; of steps side by side it is not clear.
+    """
+    shown: dict[str, list[tuple[Planned, tuple[str | int, ...], str]]] = {}
+    for step in steps:
+        for path, value in scalars(step.observation):
+            shown.setdefault(label_of(step, path, literal_or(value)), []).append(
+                (step, path, literal_or(value))
+            )
+    return {
+        (step.id, path)
+        for places in shown.values()
+        for step, path, text in places
+        if any(
+            other.id != step.id
+            and other.tool.name != step.tool.name
+            and said != text
+            and other.wave >= step.wave
+            for other, _, said in places
+        )
+    }
 
 
 def leaves_of(value: Any) -> Iterator[Any]:
@@ -164,6 +206,8 @@ def literal_or(value: Any) -> str:
 def worth_of(path: Sequence[str | int], value: Any, text: str) -> float:
     """How much a user would care for this value; 0: not at all."""
     keys = [part for part in path if isinstance(part, str)]
+    if value in (0, 0.0) or text.lower() in ("you", "me", "none", "n/a"):
+        return 0.0
     if not keys or not text or len(text) < 2 or len(text) > MAX_CHARACTERS:
         return 0.0
     key = snake(keys[-1])
@@ -212,5 +256,11 @@ def label_of(step: Planned, path: Sequence[str | int], text: str) -> str:
         words = f"{holder} {words}"
         words = re.sub(r"\b(\w+) \1\b", r"\1", words)
     if indices:
-        return f"{words} of the {ORDINALS[min(indices[-1], 3)]} {holder_noun(path, step)}"
+        noun = holder_noun(path, step)
+        return f"{without(words, noun)} of the {ORDINALS[min(indices[-1], 3)]} {noun}"
     return words
+
+
+def without(words: str, noun: str) -> str:
+    """The words without a leading noun that is named after them anyway: "track title" of "the first track"."""
+    return words.removeprefix(f"{noun} ") if words.startswith(f"{noun} ") else words

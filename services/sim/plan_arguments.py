@@ -90,7 +90,7 @@ class Filler:
         try:
             source, value = self.value(filling, (name,), schema, root)
         except Unfillable:
-            return
+            source, value = Constant(value=None), None
         if isinstance(source, Constant):
             for extra in set(filling.facts) - known:
                 del filling.facts[extra]
@@ -141,7 +141,7 @@ class Filler:
                     plain_label(fact.label) == label
                     and readable(fact.value, schema, root)
                     and same_kind(fact, name)
-                    and (known or not self.creates and not prose(fact.value))
+                    and (known or (not self.creates and not prose(fact.value)))
                 ):
                     return FromFact(fact=fact.name), fact.value
         self.rng.shuffle(known)
@@ -155,10 +155,11 @@ class Filler:
             if self.tellable(filling, value, schema, root):
                 return self.tell(filling, name, label, value), value
             if isinstance(value, dict | list) and value:
+                before = dict(filling.facts)
                 try:
                     return self.compound(filling, (name,), value, schema, root, label)
                 except Unfillable:
-                    continue
+                    filling.facts = before
         raise Unfillable(f"{self.tool.name}: nothing that a user would say for {name}")
 
     def compound(

@@ -35,6 +35,10 @@ AFTER_NOUN: Final = (
     r"|where|when|is|are|was|were|has|have|up|down|out|off|over|away|back|again|next|now|today|directly|into|onto"
     r"|under|as|it|before|after|between|through|without|via|using|\w+ed|\w+ing|someone|something|\d)\b)"
 )
+VAGUE: Final = re.compile(
+    r"\b(another|some|something|someone|somebody|anyone|one of|nobody|any|twice|times)\b"
+)
+"""Words that leave open which thing is meant: no good for telling what was done."""
 CODE: Final = re.compile(r"(?=\S*\d)[\w.#/-]{2,24}")
 
 
@@ -82,7 +86,8 @@ def make_clauses(
         doable = [form for form in fitting if not is_own(form[0])] or [
             form for form in forms if not is_own(form[0])
         ]
-        purpose = next((form[1] for form in doable if form[0] == phrase), doable[0][1] if doable else "")
+        doable.sort(key=lambda form: (VAGUE.search(form[1]) is not None, form[0] != phrase))
+        purpose = doable[0][1] if doable else ""
         purposes.update({other.id: purpose for other in group})
         text, woven = weave(text, told_here, rng)
         clauses.append(Clause(text, told_here, woven, step.meaning.verb, is_own(phrase), alongside))
@@ -112,14 +117,9 @@ def refer(
         if isinstance(part, FromStep)
     ]
     if dependent:
-        parameter, source = dependent[0]
-        noun, reference = pointed_at(parameter, source, group, by_id)
-        replaced = substitute(phrase, noun, reference) or substitute(
-            phrase, last_word(step.meaning.entity), reference, own=same(noun, step.meaning.entity)
-        )
-        if replaced:
-            return replaced, True
-        return f"{phrase} for {reference}", False
+        if len(group) > 1 and any(label for label in labels_of(step, facts)):
+            phrase = several(phrase, group, list(labels_of(step, facts)), entity=False) or phrase
+        return refer_all(phrase, dependent, group, by_id)
     if len(group) > 1:
         replaced = several(phrase, group, list(labels_of(step, facts)))
         if replaced:
@@ -132,6 +132,27 @@ def refer(
             if replaced:
                 return replaced, True
     return phrase, True
+
+
+def refer_all(
+    phrase: str,
+    dependent: Sequence[tuple[str, FromStep]],
+    group: Sequence[Planned],
+    by_id: dict[str, Planned],
+) -> tuple[str, bool]:
+    """The phrase with every record that it works on pointed at, and whether that reads well."""
+    entity, text, smooth = group[0].meaning.entity, phrase, True
+    said: list[str] = []
+    for parameter, source in dependent:
+        noun, reference = pointed_at(parameter, source, group, by_id)
+        if any(reference == other or other.endswith(f" of {reference}") for other in said):
+            continue
+        replaced = substitute(text, noun, reference) or substitute(
+            text, last_word(entity), reference, own=same(noun, entity) and not said
+        )
+        text, smooth = (replaced, smooth) if replaced else (f"{text} for {reference}", False)
+        said.append(reference)
+    return text, smooth
 
 
 def pointed_at(
@@ -212,8 +233,10 @@ def substitute(phrase: str, noun: str, reference: str, *, own: bool = True) -> s
         if noun == last_word(noun)
         else rf"(?:{re.escape(noun)}|{head})"
     )
+    # "the project of that milestone's plan" would be the plan of the milestone.
+    whole = r"(?!['’])" if " of " in reference or "," in reference else ""
     replaced, count = re.subn(
-        rf"\b(?:a|an|the|one|another|my)\s+{lead}\b",
+        rf"\b(?:a|an|the|one|another|my)\s+{lead}\b{whole}",
         lambda _: reference,
         phrase,
         count=1,
@@ -230,13 +253,14 @@ def substitute(phrase: str, noun: str, reference: str, *, own: bool = True) -> s
     return ""
 
 
-def several(phrase: str, group: Sequence[Planned], labels: Sequence[str]) -> str:
+def several(phrase: str, group: Sequence[Planned], labels: Sequence[str], *, entity: bool = True) -> str:
     """The phrase about several things of a kind ("look at two orders"); empty where it speaks of none.
 
-    ``labels`` are those of what the user tells.
+    ``labels`` are those of what the user tells; ``entity``: what the tool works on may be meant, too.
     """
     many = NUMBERS.get(len(group), str(len(group)))
-    nouns = [*(noun_of(label) for label in labels), last_word(group[0].meaning.entity)]
+    nouns = [noun_of(label) for label in labels]
+    nouns += [last_word(group[0].meaning.entity)] if entity else []
     for noun in nouns:
         replaced = substitute(phrase, noun, f"{many} {plural_noun(noun)}") if noun else ""
         if replaced and "s's" not in replaced and plural_noun(noun) != noun:
@@ -256,7 +280,7 @@ def weave(text: str, facts: Sequence[Fact], rng: random.Random) -> tuple[str, tu
 
     Returns the clause and the names of the facts that stand in it.
     """
-    if rng.random() < 0.5:
+    if rng.random() < 0.25:
         return text, ()
     for fact in facts:
         noun = noun_of(fact.label)

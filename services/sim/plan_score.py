@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from schemas.blueprint import Fact
 from schemas.evolution import Target
 from services.sim.json_schema import plain
-from services.sim.plan_steps import Planned
+from services.sim.plan_steps import Planned, scalars
 from services.sim.vocabulary import is_vague
 
 Json = dict[str, Any]
+
+ENDING: Final = frozenset(
+    ("cancel", "call", "discard", "delete", "remove", "archive", "revoke", "end", "trash", "throw", "close",
+     "stop", "reject", "decline", "withdraw", "take", "turn", "disable", "deactivate", "destroy", "drop",
+     "clear", "put")
+)  # fmt: skip
+"""First words of clauses that end something."""
 
 
 @dataclass
@@ -55,6 +62,7 @@ def score(sketch: Sketch, target: Target) -> float:
     )
     made = {step.id for step in steps if step.meaning.verb == "create"}
     value -= 2.5 * sum(step.meaning.verb == "delete" and bool(made & set(step.needs)) for step in steps)
+    value -= 2.5 * undone(steps)
     value -= 0.8 * sum(is_vague(fact) for fact in sketch.facts.values())
     if not sketch.facts:
         value -= 3.0 if "clarifies" in target.flags else 0.5
@@ -86,3 +94,20 @@ def akin(one: Planned, other: Planned) -> bool:
         return True
     mine = {plain(value) for value in one.values.values() if isinstance(value, str | list)}
     return any(plain(value) in mine for value in other.values.values())
+
+
+def undone(steps: Sequence[Planned]) -> int:
+    """How many steps take back, end or remove what an earlier step of the plan has made or changed."""
+    return sum(
+        step.meaning.verb in ("delete", "act")
+        and step.meaning.phrases[0].partition(" ")[0] in ENDING
+        and any(earlier.meaning.writes and meets(earlier, step) for earlier in steps[:index])
+        for index, step in enumerate(steps)
+    )
+
+
+def meets(earlier: Planned, step: Planned) -> bool:
+    """Whether a step works on the record that an earlier one was given or returned."""
+    touched = {plain(value) for value in earlier.values.values()}
+    touched |= {plain(value) for _, value in scalars(earlier.observation)}
+    return any(isinstance(value, str) and plain(value) in touched for value in step.values.values())

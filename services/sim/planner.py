@@ -110,11 +110,11 @@ def keep_back(sketch: Sketch, rng: random.Random) -> bool:
         for name in dict.fromkeys(needed)
         if name in sketch.facts and not isinstance(sketch.facts[name].value, bool)
     ]
-    alone = [name for name in candidates if not sketch.facts[name].label.startswith(ORDINALS)]
-    candidates = alone or candidates
     if not candidates:
         return False
-    name = rng.choice(candidates)
+    alone = [name for name in candidates if not sketch.facts[name].label.startswith(ORDINALS)]
+    # Of a first, a second and a third thing, the last one is left out.
+    name = rng.choice(alone) if alone else candidates[-1]
     sketch.facts[name] = sketch.facts[name].model_copy(update={"asked": True})
     return True
 

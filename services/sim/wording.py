@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.sim.spelling import spell
+from services.worlds.verbs import VERBS
 
 IRREGULAR = {
     "be": "was", "begin": "began", "bring": "brought", "build": "built", "buy": "bought", "choose": "chose",
@@ -34,13 +35,14 @@ PLURAL_EXCEPTIONS = ("ss", "us", "is", "news")
 
 
 def past(clause: str) -> str:
-    """An imperative clause in the past tense: "cancel the order" → "cancelled the order"."""
+    """An imperative clause in the past tense: "empty and close the cart" → "emptied and closed the cart"."""
     verb, _, rest = clause.partition(" ")
     if verb == "look" and rest.startswith("up"):
         return f"looked {rest}"
-    joined = re.match(r"(.*?\b(?:and|then)\s+)([a-z]+)(\s.*|$)", rest)
-    if joined and joined.group(2) in IRREGULAR:
-        rest = joined.group(1) + past_verb(joined.group(2)) + joined.group(3)
+    joined = re.match(r"(.*?\b(?:and|then)\s+)([a-z]+)(\s+(?:the|it|them|its|their|your|all)\b.*|$)", rest)
+    beside = re.match(r"(and\s+)([a-z]+)(\s.*|$)", rest) or joined
+    if beside and (beside.group(2) in IRREGULAR or beside.group(2) in VERBS):
+        rest = beside.group(1) + past_verb(beside.group(2)) + beside.group(3)
     return f"{past_verb(verb)} {rest}".strip()
 
 
@@ -70,13 +72,17 @@ def addressed(clause: str) -> str:
 
 
 def definite(clause: str) -> str:
-    """The clause about the things at hand: "cancel an order" → "cancel the order"."""
-    return re.sub(r"\b(a|an)\s(?!(?:lot|few|bit|while|time|day|week|month|year)\b)", "the ", clause)
+    """The clause about the things at hand: "cancel an order of that man" → "cancel the order of the man"."""
+    clause = re.sub(r"(?<!first )(?<!other )\btwo (?=[a-z]+s\b)", "both ", clause)
+    clause = re.sub(r"(?<!first )(?<!other )\b(three|four|five) (?=[a-z]+s\b)", r"all \1 ", clause)
+    clause = re.sub(r"\b(a|an|another)\s(?!(?:lot|few|bit|while|time|day|week|month|year)\b)", "the ", clause)
+    clause = re.sub(r"^(\w+(?: up| at| on| in| out| back)?) that (?=\w)", r"\1 the ", clause)
+    return re.sub(r"\b(for|of|to|from|in|on|at|with|by|about|into) that (?=\w)", r"\1 the ", clause)
 
 
 def plural(label: str) -> bool:
     """Whether a label reads as a plural ("tags")."""
-    words = label.partition(" of ")[0].partition(" in ")[0].split()
+    words = re.split(r" (?:of|in|before|after|for|to|on|left|that|which|with)\b", label)[0].split()
     last = words[-1].lower() if words else ""
     return last.endswith("s") and not last.endswith(PLURAL_EXCEPTIONS) and last not in ("address", "status")
 

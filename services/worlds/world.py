@@ -117,6 +117,7 @@ class World:
                 rest.setdefault(spec.server, []).append(spec)
         self.simulated = {server: SimulatedServer(server, part, seed) for server, part in rest.items()}
         self.checkers: dict[str, Checker] = {}
+        self.meanings: dict[str, Meaning] = {}
 
     @staticmethod
     def _told(spec: ToolSpec) -> str:
@@ -212,6 +213,11 @@ class World:
 
     def meaning(self, tool: str) -> Meaning:
         """What the tool does."""
+        if tool not in self.meanings:
+            self.meanings[tool] = self._meaning(tool)
+        return self.meanings[tool]
+
+    def _meaning(self, tool: str) -> Meaning:
         spec = self.tools[tool]
         machine = self._machine(spec)
         reading = read(spec) if machine else self.simulated[spec.server].readings[tool]

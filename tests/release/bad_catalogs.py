@@ -82,7 +82,7 @@ def catalogs() -> tuple[BadCatalog, ...]:
     one_bad = "\n".join([whole[0], '{"id": "x", broken', *whole[1:]]) + "\n"
     return (
         BadCatalog("empty.json", "", usable=False, says=("empty.json", "is empty", "tools/list")),
-        BadCatalog("no_servers.json", "[]", usable=False, says=("no_servers.json", "no server", "tools/list")),
+        BadCatalog("none.json", "[]", usable=False, says=("none.json", "no server", "tools/list")),
         BadCatalog("text.json", "hello, no JSON", usable=False, says=("text.json:1", "not JSON", "Mend")),
         BadCatalog("bad_line.jsonl", one_bad, usable=True, says=("bad_line.jsonl:2", "not JSON", "Mend")),
         BadCatalog(

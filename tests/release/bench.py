@@ -25,7 +25,7 @@ ADMITTED = "tds.diversity.TrajectoryAdmitted."
 Row = dict[str, Any]
 
 
-class Skipped(Exception):
+class Skipped(Exception):  # noqa: N818  (no error: a statement of what did not happen)
     """The check cannot run here; the text says why."""
 
 

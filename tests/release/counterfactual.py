@@ -24,8 +24,9 @@ from tests.release.replacement import (
     from_results_alone,
     leaves,
     replaced,
-    told,
     results,
+    told,
+    told_once,
 )
 
 Place = tuple[int, Any, Any]
@@ -62,7 +63,9 @@ def check(bench: Bench, found: Findings) -> None:
             cases += [Case(campaign, row, "call", call), Case(campaign, row, "answer", answer)]
         rows += taken
     wrong = [(case.kind, text) for case in cases for text in failures(case)]
-    found.say(f"{rows} rows of {looked_at} looked at ({without_place} without both places), {len(cases)} cases")
+    found.say(
+        f"{rows} rows of {looked_at} looked at ({without_place} without both places), {len(cases)} cases"
+    )
     kinds = Counter(f"{case.kind}: {type(case.place[1]).__name__}" for case in cases)
     found.say(", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())))
     found.say(f"{len(wrong)} wrong")
@@ -88,7 +91,9 @@ def places(row: dict[str, Any]) -> tuple[Place | None, Place | None]:
             call = (index, *call[1:]) if call else None
     last = len(messages) - 1
     answer = messages[last]["content"] or ""
-    reported = (leaf for result in results(messages[:last]) for leaf in leaves(result) if told(answer, leaf))
+    reported = (
+        leaf for result in results(messages[:last]) for leaf in leaves(result) if told_once(answer, leaf)
+    )
     return call, chosen(messages[:last], reported, lambda _value: True, rng)
 
 

@@ -14,7 +14,9 @@ def check(bench: Bench, found: Findings) -> None:
     found.say(f"{card['admitted']} admitted")
     found.say(f"first after {made.first_admitted_s:.1f} s, all after {made.done.seconds:.1f} s")
     found.say(f"{made.done.peak_mb:.0f} MB")
-    found.expect(card["admitted"] == rows == wanted, f"{card['admitted']} admitted, {rows} rows, not {wanted}")
+    found.expect(
+        card["admitted"] == rows == wanted, f"{card['admitted']} admitted, {rows} rows, not {wanted}"
+    )
     found.expect(card["complete"] is True, f"the card says: {card['detail']}")
     found.expect(
         not bench.full or made.first_admitted_s <= FIRST_WITHIN_S,

@@ -44,6 +44,13 @@ def told(text: str, value: str | float) -> bool:
     return any(re.search(TOKEN.format(re.escape(form)), text) for form in forms)
 
 
+def told_once(text: str, value: str | float) -> bool:
+    """Whether a text holds a value as a token in one place only: a status may also be a word of the text."""
+    if isinstance(value, str):
+        return len(re.findall(TOKEN.format(re.escape(value)), text, re.IGNORECASE)) == 1
+    return told(text, value)
+
+
 def results(messages: Sequence[Message]) -> list[Any]:
     return [decoded(one["content"]) for one in messages if one["role"] == "tool"]
 
@@ -51,7 +58,9 @@ def results(messages: Sequence[Message]) -> list[Any]:
 def from_results_alone(messages: Sequence[Message], value: str | float) -> bool:
     """Whether a value stands in a tool result among ``messages`` and in no turn of the user."""
     users = [one["content"] for one in messages if one["role"] == "user"]
-    seen = any(value == leaf and type(value) is type(leaf) for one in results(messages) for leaf in leaves(one))
+    seen = any(
+        value == leaf and type(value) is type(leaf) for one in results(messages) for leaf in leaves(one)
+    )
     return seen and not any(told(text, value) for text in users)
 
 
@@ -97,7 +106,9 @@ def replaced(messages: Sequence[Message], old: str | float, new: Any) -> list[Me
 
 def _in_json(text: str, old: str | float, new: Any) -> str:
     value = decoded(text)
-    return _in_text(text, old, new) if value == text else json.dumps(_swap(value, old, new), ensure_ascii=False)
+    return (
+        _in_text(text, old, new) if value == text else json.dumps(_swap(value, old, new), ensure_ascii=False)
+    )
 
 
 def _swap(value: Any, old: str | float, new: Any) -> Any:

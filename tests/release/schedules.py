@@ -39,7 +39,9 @@ def check(bench: Bench, found: Findings) -> None:
             process.kill()
             process.wait()
     minutes = (time.monotonic() - begun) / 60
-    found.say(f"{seen['schedules']} schedules in {PROCESSES} processes, {seen['schedules'] / minutes:.0f} a minute")
+    found.say(
+        f"{seen['schedules']} schedules in {PROCESSES} processes, {seen['schedules'] / minutes:.0f} a minute"
+    )
     found.say(f"{seen['crash']} crashes, {seen['doubled']} doubled appends, {seen['second']} rivals")
     found.expect(seen["schedules"] == number, f"{seen['schedules']} schedules of {number} ended right")
     found.expect(seen["crash"] >= number, f"only {seen['crash']} crashes")

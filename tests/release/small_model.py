@@ -23,7 +23,7 @@ def check(bench: Bench, found: Findings) -> None:
     try:
         with small_model() as url:
             arguments: list[object] = ["--trajectories", slots, "--max-slots", slots, "--seed", 5]
-            arguments += ["--attempts", bench.size(2, 1), "--max-turns", bench.size(12, 6)]
+            arguments += ["--attempts", bench.size(2, 1), "--max-turns", bench.size(12, 4)]
             arguments += ["--generation-size", slots, "--concurrency", 4]
             for role in ("user", "assistant"):
                 arguments += ["--model", f"{role}={NAME}", "--base-url", f"{role}={url}"]

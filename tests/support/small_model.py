@@ -56,6 +56,7 @@ def main() -> None:
     # Its threads spin while they wait for one another: with two on two shared cores, it was 10 times slower.
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
     parameters.port = 0
+    parameters.verbosity = 0
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())

@@ -20,6 +20,7 @@ from schemas.envelope import Envelope, Message
 from schemas.evolution import (
     CampaignFinished,
     CampaignSpec,
+    CampaignStarted,
     ControlCampaign,
     GenerationOpened,
     SlotAbandoned,
@@ -55,7 +56,7 @@ def always(_command: PlanBlueprint) -> End:
     return End()
 
 
-def scripted(ends: Mapping[str, End], otherwise: End = End()) -> Script:  # noqa: B008  (frozen)
+def scripted(ends: Mapping[str, End], otherwise: End = End()) -> Script:
     return lambda command: ends.get(command.run, otherwise)
 
 
@@ -140,7 +141,7 @@ def before(asked: CampaignSpec, clusters: Iterable[Cluster] = CLUSTERS) -> list[
 def key_of(message: Message) -> str:
     """The message's key, as its owner chooses it."""
     match message:
-        case StartCampaign():
+        case StartCampaign() | CampaignStarted():
             return message.spec.campaign
         case ClusterFormed():
             return message.cluster.id
@@ -301,7 +302,9 @@ class Stage:
                     return None
                 run = passed[slot].run
                 if slot in self.rejects:
-                    return TrajectoryRejected(slot=slot, run=run, gate="exact_duplicate", evidence="x", **place)
+                    return TrajectoryRejected(
+                        slot=slot, run=run, gate="exact_duplicate", evidence="x", **place
+                    )
                 return TrajectoryAdmitted(slot=slot, run=run, row=rows, **place)
             if rows >= asked.trajectories and last != opened.slots[-1].slot:
                 return None
@@ -322,7 +325,9 @@ class Stage:
         raise AssertionError("the campaign does not come to rest")
 
     def control(self, action: str, nonce: str = "", **more: Any) -> None:
-        self.put(ControlCampaign.model_validate({"campaign": CAMPAIGN, "action": action, "nonce": nonce} | more))
+        self.put(
+            ControlCampaign.model_validate({"campaign": CAMPAIGN, "action": action, "nonce": nonce} | more)
+        )
 
 
 def started_stage(asked: CampaignSpec, script: Script = always, rejects: Iterable[int] = ()) -> Stage:

@@ -24,14 +24,15 @@ from schemas.evolution import (
     CampaignResumed,
     CampaignSpec,
     CampaignStarted,
-    ControlCampaign,
     GenerationOpened,
     SlotAbandoned,
     StartCampaign,
 )
 from schemas.topics import EVOLUTION_EVENTS
+from services.evolution_scheduler.app import service
 from services.evolution_scheduler.domain import BATCH, RETRIES, decide, evolve, initial
 from services.evolution_scheduler.targets import FLAG_SETS, Cells, band, cells, derive, offer
+from services.kit.fold import Fold
 from tests.support.stage import (
     CLUSTERS,
     End,
@@ -541,13 +542,13 @@ def test_a_close_read_before_the_runs_that_it_settles_waits_for_them() -> None:
     asked = spec(40, budget_tokens=600, allowance=Allowance(tokens=100))
     stage = started_stage(asked)
     stage.settle()
-    ends = [ending(stage.commands[f"c.{slot}.1"], End(tokens=80)) for slot in range(3)]
+    ends = [ending(stage.commands[f"c.{slot}.1"], End(tokens=60)) for slot in range(3)]
     stage.put(*[admitted(slot) for slot in range(3)], steered(0, 3))
     assert stage.settle() == []
     stage.put(*ends[:2])
     assert stage.settle() == []
     stage.put(ends[2])
-    assert brief(stage.settle())[0] == "open 2: 6-6 by 1"  # 600 − 3·80 − 3·100 = 60: all closed or none
+    assert brief(stage.settle())[0] == "open 2: 6-6 by 1"  # 600 − 3·60 − 3·100 = 120
 
 
 def test_the_usage_of_failed_attempts_and_retries_counts() -> None:
@@ -652,7 +653,11 @@ def test_a_stop_at_a_sequence_comes_when_the_campaign_stands_there_with_the_rows
         "open 1: 3-5 by 1",
         "end by stopped: 4 of 6",
     ]
-    assert [run for run in stage.commands if run.startswith(("c.3", "c.4", "c.5"))] == ["c.3.1", "c.4.1", "c.5.1"]
+    assert [run for run in stage.commands if run.startswith(("c.3", "c.4", "c.5"))] == [
+        "c.3.1",
+        "c.4.1",
+        "c.5.1",
+    ]
 
 
 def test_an_order_that_is_not_due_holds_up_none_that_is() -> None:
@@ -708,6 +713,295 @@ def test_a_smaller_budget_draws_a_prefix(lookahead: int) -> None:
         assert part.finished.reason == "budget"
         assert plans == slots_of(whole)[: len(plans)]
         assert [one.run for one in rows] == [one.run for one in whole.of(TrajectoryAdmitted)[: len(rows)]]
-        assert sum(one.usage.tokens for one in map(lambda c: ending(c, failing(c)), part.commands.values())) <= max(
-            budget, 250
-        )
+        assert sum(
+            one.usage.tokens for one in (ending(c, failing(c)) for c in part.commands.values())
+        ) <= max(budget, 250)
+
+
+@pytest.mark.xfail(strict=True, reason="a generation cut by the budget shifts the borders of all that follow")
+def test_a_smaller_budget_plans_each_slot_with_the_same_steering() -> None:
+    """The planner avoids what the steering says, so another steering is another plan for the same slot."""
+    asked = spec(60, generation_size=5, lookahead=2, allowance=Allowance(tokens=250))
+    whole = started_stage(asked, failing).run()
+    part = started_stage(asked.model_copy(update={"budget_tokens": 1700}), failing).run()
+    for run, command in part.commands.items():
+        there = whole.commands[run]
+        assert (command.steering_version, command.avoid) == (there.steering_version, there.avoid), run
+
+
+# Order, crashes, repetition
+
+
+KINDS = ("passed", "failed", "content", "unplanned", "infrastructure", "unplannable")
+
+
+def mixed(seed: int) -> Script:
+    """Ends that a run's id draws; two retries at most."""
+
+    def script(command: PlanBlueprint) -> End:
+        rng = random.Random(f"{seed}/{command.run}")
+        outage = int(command.retry < 2)
+        (kind,) = rng.choices(KINDS, (6, 2, 1, 1, outage, outage))
+        return End(kind, tokens=rng.randrange(10, 120))  # type: ignore[arg-type]
+
+    return script
+
+
+CAMPAIGNS = st.builds(
+    spec,
+    trajectories=st.integers(1, 9),
+    generation_size=st.integers(1, 5),
+    lookahead=st.integers(1, 3),
+    max_slots=st.sampled_from([0, 7]),
+    budget_tokens=st.sampled_from([0, 0, 500, 2000]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    CAMPAIGNS, st.integers(0, 999), st.sets(st.integers(0, 30), max_size=8), st.randoms(use_true_random=False)
+)
+def test_no_order_and_no_crash_changes_what_is_decided(
+    asked: CampaignSpec, seed: int, rejects: set[int], rng: random.Random
+) -> None:
+    straight = started_stage(asked, mixed(seed), rejects).run()
+    assert straight.finished is not None
+    for twice in (False, True):
+        stage = started_stage(asked, mixed(seed), rejects)
+        stage.twice = twice
+        shuffled_run(stage, rng)
+        assert stage.chain == straight.chain
+        for run in stage.commands.keys() & straight.commands.keys():
+            assert stage.commands[run] == straight.commands[run]
+
+
+@settings(max_examples=30, deadline=None)
+@given(CAMPAIGNS, st.integers(0, 999), st.randoms(use_true_random=False))
+def test_pauses_do_not_change_what_is_decided(asked: CampaignSpec, seed: int, rng: random.Random) -> None:
+    straight = started_stage(asked, mixed(seed)).run()
+    stage = started_stage(asked, mixed(seed))
+    for number in range(6):
+        for _ in range(rng.randrange(40)):
+            if places := stage.readable():
+                stage.read(rng.choice(places))
+            rng.choice((stage.decide, stage.play_monitor, stage.play_run))()
+        stage.control("pause" if number % 2 == 0 else "resume", f"n{number}")
+    shuffled_run(stage, rng)
+    assert stage.chain == straight.chain
+
+
+def test_a_crash_at_every_event_changes_nothing() -> None:
+    asked = spec(4, generation_size=2)
+    straight = started_stage(asked, mixed(5)).run()
+    for at in range(1, len(straight.order)):
+        stage = started_stage(asked, mixed(5))
+        while len(stage.order) < at:
+            stage.read_all()
+            if not (stage.decide() or stage.play_run() or stage.play_monitor()):
+                break
+        stage.crash()
+        stage.run()
+        assert stage.chain == straight.chain
+        last = max(one.slot for one in straight.of(TrajectoryAdmitted))
+        tried = [{r: c for r, c in one.commands.items() if c.slot <= last} for one in (stage, straight)]
+        assert tried[0] == tried[1]
+
+
+def test_a_slot_whose_failure_is_read_before_its_command_is_not_forgotten() -> None:
+    """After a restart the topics are read in any order, the own ones too."""
+    stage = started_stage(spec(1, generation_size=1, lookahead=1), scripted({"c.0.1": End("failed")}))
+    stage.settle()
+    stage.play_run()
+    stage.crash()
+    places = sorted(stage.readable(), key=lambda place: place[0] == "tds.blueprint.commands")
+    for place in places:
+        while place in stage.readable():
+            stage.read(place)
+    assert brief(stage.settle()) == ["0.2"]
+
+
+@pytest.mark.parametrize("schedule", range(20))
+def test_two_schedulers_on_one_log_make_one_campaign(schedule: int) -> None:
+    rng = random.Random(schedule)
+    asked = spec(5, generation_size=2, budget_tokens=1000)
+    stage = started_stage(asked, mixed(schedule))
+    rival = (Fold(service(), {}), dict[tuple[str, int], int]())
+    for _ in range(3000):
+        if rng.random() < 0.3:
+            mine, (stage.fold, stage.position) = (stage.fold, stage.position), rival
+            rival = mine
+        if (places := stage.readable()) and rng.random() < 0.8:
+            stage.read(rng.choice(places))
+        else:
+            rng.choice((stage.decide, stage.decide, stage.play_run, stage.play_monitor))()
+    assert stage.run().chain == started_stage(asked, mixed(schedule)).run().chain
+
+
+def test_every_unsequenced_event_twice_changes_nothing() -> None:
+    """The chain drops repetitions of the latest messages; the folds of older ones must not mind."""
+    stage = started_stage(spec(2, generation_size=2, lookahead=1, attempts=1), mixed(3))
+    stage.control("pause", "p")
+    stage.control("resume", "r")
+    stage.run()
+    once, twice = initial(), initial()
+    chained = {CampaignStarted, GenerationOpened}
+    for envelope in stage.order:
+        once, twice = evolve(once, envelope), evolve(twice, envelope)
+        if type(envelope.data) not in chained:
+            twice = evolve(twice, envelope)
+        assert decide(once) == decide(twice)
+    assert once.campaigns == twice.campaigns
+    assert stage.finished is not None
+
+
+def test_a_resume_that_comes_again_late_leaves_a_later_pause_alone() -> None:
+    state = initial()
+    asked = spec(9)
+    messages: list[Message] = [
+        *before(asked),
+        CampaignStarted(spec=asked, catalog_hash="cat", domains=(), code=False),
+    ]
+    paused, resumed = (
+        CampaignPaused(campaign="c", reason="", cause="p"),
+        CampaignResumed(campaign="c", cause="r"),
+    )
+    again = CampaignPaused(campaign="c", reason="", cause="p2")
+    for number, data in enumerate([*messages, paused, resumed, again, resumed]):
+        state = evolve(state, Envelope(id=str(number), source="", time="", subject="", data=data))
+    assert decide(state) == ()
+
+
+# Targets
+
+
+SHAPES = [
+    ("one tool", cluster("k", "a"), [("single", 1)]),
+    ("two apart", cluster("k", "ab"), [("single", 1), ("parallel", 2)]),
+    (
+        "many apart are three at once",
+        cluster("k", "abcdef"),
+        [("single", 1), ("parallel", 2), ("parallel", 3)],
+    ),
+    ("a chain of two", cluster("k", "ab", ["ab"]), [("single", 1), ("chain", 2)]),
+    (
+        "a chain and one beside it",
+        cluster("k", "abcd", ["ab", "bc"]),
+        [("single", 1), ("chain", 2), ("chain", 3), ("parallel", 2)],
+    ),
+    (
+        "one feeds two",
+        cluster("k", "abc", ["ab", "ac"]),
+        [("single", 1), ("chain", 2), ("dag", 3)],
+    ),
+    (
+        "two feed one",
+        cluster("k", "abcd", ["ac", "bc"]),
+        [("single", 1), ("chain", 2), ("parallel", 2), ("parallel", 3), ("dag", 3), ("dag", 4)],
+    ),
+    ("a circle of two", cluster("k", "ab", ["ab", "ba"]), [("single", 1), ("chain", 2)]),
+    (
+        "a circle of three, entered anywhere",
+        cluster("k", "abc", ["ab", "bc", "ca"]),
+        [("single", 1), ("chain", 2), ("chain", 3)],
+    ),
+    ("a tool that feeds itself", cluster("k", "a", ["aa"]), [("single", 1)]),
+    (
+        "no deeper than five",
+        cluster("k", "abcdefgh", ["ab", "bc", "cd", "de", "ef", "fg", "gh"]),
+        [("single", 1), ("chain", 2), ("chain", 3), ("chain", 4), ("chain", 5)],
+    ),
+    (
+        "the same edge twice joins nothing",
+        cluster("k", "abc", ["ab", "ab", "bc"]),
+        [("single", 1), ("chain", 2), ("chain", 3)],
+    ),
+    ("nothing", cluster("k", ""), []),
+]
+
+
+@pytest.mark.parametrize(("one", "expected"), [case[1:] for case in SHAPES], ids=[case[0] for case in SHAPES])
+def test_the_cells_that_a_cluster_can_serve(one, expected) -> None:
+    assert cells(offer(one)) == expected
+
+
+def test_the_longest_chain_in_a_thicket() -> None:
+    letters = "abcdefghijkl"
+    every = [a + b for a in letters for b in letters if a != b]
+    assert offer(cluster("k", letters, every)).depth == 5
+    assert offer(cluster("k", letters, [e for e in every if e[0] < e[1]])).depth == 5
+    assert offer(cluster("k", "abcd", [e for e in every if e[0] in "abcd" and e[1] in "abcd"])).depth == 4
+
+
+def test_only_what_a_cluster_can_serve_is_drawn_and_every_cell_about_as_often() -> None:
+    offers = {one.id: offer(one) for one in CLUSTERS}
+    drawn = Cells(list(offers.values()))
+    plans = [drawn.draw(3, slot) for slot in range(4000)]
+    found = Counter((plan.target.shape, plan.target.depth) for plan in plans)
+    every = {cell for one in offers.values() for cell in cells(one)}
+    assert found.keys() == every
+    assert len(drawn) == len(every)
+    for count in found.values():
+        assert count == pytest.approx(4000 / len(every), rel=0.2)
+    for plan in plans:
+        served = offers[plan.cluster]
+        assert (plan.target.shape, plan.target.depth) in cells(served)
+        assert (plan.cluster_hash, plan.target.domain) == (served.hash, served.domain)
+        assert plan.target.flags in FLAG_SETS
+        assert not (plan.target.shape == "single" and "recovers" in plan.target.flags)
+        assert plan.target.band == band(plan.target.depth, plan.target.flags)
+    chains = Counter(
+        plan.cluster for plan in plans if plan.target.depth == 2 and plan.target.shape == "chain"
+    )
+    assert set(chains) == {"k1", "k2", "k4"}
+    assert max(chains.values()) < 1.5 * min(chains.values())
+    flags = Counter(plan.target.flags for plan in plans if plan.target.shape != "single")
+    assert max(flags.values()) < 1.3 * min(flags.values())
+
+
+def test_bands_grow_with_depth_and_recovery() -> None:
+    assert [band(depth, ()) for depth in range(1, 6)] == sorted(band(depth, ()) for depth in range(1, 6))
+    assert band(1, ()) == 0
+    assert band(5, ("recovers",)) == 3
+    assert band(1, ("recovers",)) >= band(1, ("clarifies",)) >= band(1, ())
+
+
+def test_slots_are_drawn_apart() -> None:
+    drawn = Cells([offer(one) for one in CLUSTERS])
+    assert drawn.draw(3, 8) == drawn.draw(3, 8)
+    assert len({drawn.draw(3, slot).seed for slot in range(500)}) == 500
+    assert [drawn.draw(3, slot) for slot in range(9)] != [drawn.draw(4, slot) for slot in range(9)]
+    assert derive(3, "a") == derive(3, "a") != derive(3, "b")
+    assert 0 <= derive(3, "a") < 2**31
+
+
+DRAWN_APART = """
+from schemas.envelope import payload
+from tests.support.stage import spec, started_stage
+from tests.unit.test_evolution_scheduler import mixed
+stage = started_stage(spec(5), mixed(2)).run()
+print([payload(one.data) for one in stage.order])
+"""
+
+
+def test_nothing_hangs_on_the_order_of_hashes() -> None:
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", DRAWN_APART],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert told[0] == told[1]
+    assert b"dag" in told[0]
+
+
+@pytest.mark.xfail(strict=True, reason="the console takes 10000 slots a generation; the topic about 4000")
+def test_a_generation_of_the_largest_size_fits_its_topic() -> None:
+    """Otherwise the append raises, and the scheduler with it, at every start."""
+    long = [cluster("an-honest-server-name#12", "ab", ["ab"], digest="0123456789abcdef")]
+    drawn = Cells([offer(one) for one in long])
+    plans = tuple(drawn.draw(3, slot) for slot in range(10_000))
+    opened = GenerationOpened(campaign="c", generation=0, steering_version=0, slots=plans)
+    assert len(payload(opened)) <= EVOLUTION_EVENTS.max_bytes

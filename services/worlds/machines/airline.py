@@ -47,7 +47,7 @@ F: Final = Fields(
     origin=choice("departure airport", "IATA code of the departure airport.", [c for c, _ in ORIGINS]),
     destination=choice("arrival airport", "IATA code of the arrival airport.", [c for c, _ in DESTINATIONS]),
     departure_date=text("travel date", "Date of departure, as YYYY-MM-DD.", format="date"),
-    flight_id=text("flight", "Identifier of a flight on a given day, for example FLT-38214."),
+    flight_id=text("flight number", "Identifier of a flight on a given day, for example FLT-38214."),
     flight_number=text("flight number", "Flight number, for example KW412."),
     departs_at=text("departure time", "Local departure time, as YYYY-MM-DDTHH:MM."),
     arrives_at=text("arrival time", "Arrival time, as YYYY-MM-DDTHH:MM."),

@@ -66,7 +66,7 @@ F: Final = Fields(
     member_email=text("email address", "Email address the member signs in with.", format="email"),
     presence=choice("presence", "Whether the member is online.", ("online", "away", "offline")),
     message_id=text("message number", "Message identifier, for example MSG-71503."),
-    message_text=text("text of the message", "Text of the message.", (
+    message_text=text("message text", "Text of the message.", (
         "The demo moves to 15:30, same room as last time.", "Thanks, that solved it for me.",
         "I will take the first shift on Saturday.", "Here is the summary everyone asked for.",
         "Could we get a second pair of eyes on this before noon?",

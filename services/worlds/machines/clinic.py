@@ -55,7 +55,7 @@ F: Final = Fields(
     contact_phone=text("phone number", "Phone number the patient can be reached at.", (
         "+1-415-555-0182", "+1-617-555-0147", "+1-312-555-0129", "+1-503-555-0163", "+1-720-555-0118",
     )),
-    practitioner_id=text("doctor number", "Practitioner identifier, for example DOC-14406."),
+    practitioner_id=text("practitioner number", "Practitioner identifier, for example DOC-14406."),
     practitioner_name=text("practitioner", "Full name of the practitioner."),
     specialty=choice("specialty", "Medical specialty.", SPECIALTIES),
     slot_id=text("slot number", "Identifier of a bookable time, for example SLT-59031."),
@@ -187,8 +187,8 @@ def update_patient_phone(state: State, args: Arguments) -> Any:
 @read(
     "specialty? limit?",
     F.listing("practitioners", PRACTITIONER),
-    "see which doctors there are",
-    "list the doctors",
+    "see which practitioners there are",
+    "list the practitioners",
 )
 def list_practitioners(state: State, args: Arguments) -> Any:
     """List practitioners, optionally only those of one specialty."""
@@ -209,8 +209,8 @@ def _open_slots(state: State) -> list[str]:
 @read(
     "practitioner_id from_date? limit?",
     F.listing("slots", SLOT),
-    "see the open slots of a doctor",
-    "list a doctor's open slots",
+    "see the open slots of a practitioner",
+    "list a practitioner's open slots",
 )
 def list_open_slots(state: State, args: Arguments) -> Any:
     """List the bookable times of a practitioner, earliest first, optionally from a date on."""

@@ -96,11 +96,11 @@ F: Final = Fields(
     ), pattern="^[A-Za-z0-9._/-]+$"),
     is_protected=flag("protected", "Whether changes need a pull request."),
     issue_id=text("issue number", "Issue identifier, for example ISS-48812."),
-    issue_title=text("title of the issue", "Short title of the issue.", (
+    issue_title=text("issue title", "Short title of the issue.", (
         "Upload fails for files above 20 MB", "Totals differ by one cent", "Login page flickers on reload",
         "Add a health check endpoint", "Typo in the error message for expired tokens",
     )),
-    issue_body=text("description of the issue", "What happens and how to reproduce it.", (
+    issue_body=text("issue description", "What happens and how to reproduce it.", (
         "Choose any file above 20 MB and press upload: the spinner never stops.",
         "Sum three items at 33.33 with tax; the page and the receipt disagree.",
         "Reload twice within a second in Firefox and watch the header.",

@@ -76,7 +76,7 @@ F: Final = Fields(
         "ana.whitaker@lumenpress.com", "tom.reyes@halden.co", "office@oriel-studios.net",
         "j.nakamura@brightwater.org", "legal@tamarindfoods.com",
     ), format="email"),
-    access_level=choice("access", "What the person may do.", ("view", "comment", "edit"), default="view"),
+    access_level=choice("access level", "What the person may do.", ("view", "comment", "edit"), default="view"),
     share_id=text("share number", "Identifier of a share, for example SHA-77125."),
     starred=flag("starred", "Whether the document is marked as important."),
 )  # fmt: skip
@@ -171,7 +171,7 @@ def get_document_details(state: State, args: Arguments) -> Any:
     "document_id",
     F.object("document_id document_name content"),
     "read a document",
-    "open a document",
+    "look at the text of a document",
 )
 def read_document(state: State, args: Arguments) -> Any:
     """Read the text content of a document."""

@@ -359,7 +359,7 @@ def search_help_articles(state: State, args: Arguments) -> Any:
     "article_id",
     F.object("article_id article_title topic article_text"),
     "read a help article",
-    "open a help article",
+    "look at a help article",
 )
 def get_help_article(state: State, args: Arguments) -> Any:
     """Get the full text of a help article."""

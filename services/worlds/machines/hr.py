@@ -137,8 +137,8 @@ def find_employee(state: State, args: Arguments) -> Any:
 @read(
     "department limit?",
     F.listing("employees", EMPLOYEE),
-    "see who works in a department",
-    "list a department's people",
+    "see the employees of a department",
+    "list the employees of a department",
 )
 def list_department_employees(state: State, args: Arguments) -> Any:
     """List the employees of a department, its head first."""
@@ -182,7 +182,7 @@ def list_leave_requests(state: State, args: Arguments) -> Any:
     "department limit?",
     REQUESTS,
     "see which leave requests wait for a decision",
-    "list a department's open requests",
+    "list the open leave requests of a department",
 )
 def list_pending_approvals(state: State, args: Arguments) -> Any:
     """List the pending leave requests of a department, earliest first day first."""

@@ -51,17 +51,17 @@ F: Final = Fields(
     album_id=text("album number", "Album identifier, for example ALB-51930."),
     album_title=text("album", "Title of the album."),
     released_in=integer("year", "Year of release."),
-    track_id=text("song number", "Track identifier, for example TRK-73304."),
-    track_title=text("song", "Title of the track."),
+    track_id=text("track number", "Track identifier, for example TRK-73304."),
+    track_title=text("track", "Title of the track."),
     duration_seconds=integer("length", "Length in seconds."),
     play_count=integer("plays", "Number of times the track was played."),
-    is_liked=flag("liked", "Whether the track is among your liked songs."),
+    is_liked=flag("liked", "Whether the track is among your liked tracks."),
     playlist_id=text("playlist number", "Playlist identifier, for example PLS-26651."),
     playlist_name=text("playlist name", "Name of the playlist.", (
         "Rainy commute", "Kitchen dancing", "Deep focus", "Sunday pancakes", "Long drive north",
     )),
     playlist_description=text("description", "What the playlist is for.", (
-        "Calm songs for grey mornings", "Loud enough to cook to", "No vocals, no interruptions",
+        "Calm tracks for grey mornings", "Loud enough to cook to", "No vocals, no interruptions",
         "Slow starts and coffee", "Four hours without skipping",
     )),
     track_total=integer("number of tracks", "Number of tracks of the playlist."),
@@ -125,14 +125,14 @@ def _show(state: State, playlist: Any) -> Any:
     return {**only(playlist, PLAYLIST), "track_total": len(tracks), "tracks": tracks}
 
 
-@read("query limit?", TRACKS, "find a song", "search for a song by title")
+@read("query limit?", TRACKS, "find a track", "search for a track by title")
 def search_tracks(state: State, args: Arguments) -> Any:
     """Search tracks by words in the title, most played first."""
     found = mentioning(state["tracks"].values(), args["query"], "track_title")
     return page("tracks", sorted(found, key=lambda t: -t["play_count"]), args["limit"], TRACK)
 
 
-@read("track_id", F.object(TRACK + " play_count is_liked"), "look at a song", "look up a song")
+@read("track_id", F.object(TRACK + " play_count is_liked"), "look at a track", "look up a track")
 def get_track(state: State, args: Arguments) -> Any:
     """Get a track with its artist, album, length and number of plays."""
     return lookup(state["tracks"], args["track_id"], "Track")
@@ -155,7 +155,7 @@ def list_artist_albums(state: State, args: Arguments) -> Any:
     return page("albums", found, len(found), ALBUM)
 
 
-@read("album_id", F.object(ALBUM + " tracks"), "see the songs on an album", "look at an album")
+@read("album_id", F.object(ALBUM + " tracks"), "see the tracks on an album", "look at an album")
 def get_album(state: State, args: Arguments) -> Any:
     """Get an album with its tracks in order."""
     album = lookup(state["albums"], args["album_id"], "Album")
@@ -172,16 +172,21 @@ def follow_artist(state: State, args: Arguments) -> Any:
     return artist
 
 
-@write("track_id", F.object(TRACK + " is_liked"), "like a song", "add a song to my favourites")
+@write("track_id", F.object(TRACK + " is_liked"), "like a track", "add a track to my favourites")
 def like_track(state: State, args: Arguments) -> Any:
-    """Add a track to your liked songs."""
+    """Add a track to your liked tracks."""
     track = lookup(state["tracks"], args["track_id"], "Track")
-    require(not track["is_liked"], "conflict", f"{track['track_title']} is among your liked songs already.")
+    require(not track["is_liked"], "conflict", f"{track['track_title']} is among your liked tracks already.")
     track["is_liked"] = True
     return only(track, TRACK + " is_liked")
 
 
-@read("track_id limit?", TRACKS, "find songs that are like a song", "get recommendations based on a song")
+@read(
+    "track_id limit?",
+    TRACKS,
+    "find tracks that are similar to a track",
+    "get recommendations based on a track",
+)
 def list_similar_tracks(state: State, args: Arguments) -> Any:
     """List tracks of the same genre as a track, most played first."""
     track = lookup(state["tracks"], args["track_id"], "Track")
@@ -221,8 +226,8 @@ def create_playlist(state: State, args: Arguments) -> Any:
 @write(
     "playlist_id track_id",
     F.object(FULL_PLAYLIST),
-    "add a song to a playlist",
-    "put a song on a playlist",
+    "add a track to a playlist",
+    "put a track on a playlist",
 )
 def add_playlist_track(state: State, args: Arguments) -> Any:
     """Add a track to the end of a playlist. A track stands in a playlist only once."""
@@ -239,8 +244,8 @@ def add_playlist_track(state: State, args: Arguments) -> Any:
 @write(
     "playlist_id track_position",
     F.object(FULL_PLAYLIST),
-    "take a song off a playlist",
-    "remove a song from a playlist",
+    "take a track off a playlist",
+    "remove a track from a playlist",
 )
 def remove_playlist_track(state: State, args: Arguments) -> Any:
     """Remove the track at a position of a playlist."""
@@ -266,8 +271,8 @@ def rename_playlist(state: State, args: Arguments) -> Any:
 @write(
     "track_id",
     F.object("track_id track_title artist_name queue_position"),
-    "play a song next",
-    "add a song to the queue",
+    "play a track next",
+    "add a track to the queue",
 )
 def queue_track(state: State, args: Arguments) -> Any:
     """Add a track to the end of the queue of what plays next."""
@@ -284,7 +289,7 @@ def _unlisted(state: State) -> list[str]:
 MACHINE: Final = machine(
     "music",
     "Music Library",
-    "Music streaming: artists, albums, tracks, recommendations, playlists, liked songs and the queue.",
+    "Music streaming: artists, albums, tracks, recommendations, playlists, liked tracks and the queue.",
     domain="media",
     fields=F,
     tools=(

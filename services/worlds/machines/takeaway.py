@@ -190,8 +190,8 @@ def list_restaurants(state: State, args: Arguments) -> Any:
 @read(
     "restaurant_id diet? limit?",
     F.listing("dishes", DISH),
-    "see a restaurant's menu",
-    "look at a restaurant's menu",
+    "see the menu of a restaurant",
+    "look at the menu of a restaurant",
 )
 def list_menu(state: State, args: Arguments) -> Any:
     """List the dishes of a restaurant with prices, optionally only those that suit a diet."""

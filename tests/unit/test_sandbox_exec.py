@@ -1,0 +1,163 @@
+"""sandbox-exec: given these events, when it steps, then these events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from schemas.envelope import Message
+from schemas.run import RunFailed, RunFinished, RunStarted, Verdict
+from schemas.sandbox import CodeExecuted, ExecuteCode, SandboxAnnounced
+from schemas.topics import SANDBOX_COMMANDS
+from services.kit.service import Closed, Draft, Wait
+from services.sandbox_exec.app import service
+from services.sandbox_exec.backend import ADVICE
+from services.sandbox_exec.domain import Execute
+from tests.support.solo import Solo
+
+RUN = "c.3.1"
+
+
+def command(call: str = "a", code: str = "print(1)", turn: int = 2) -> ExecuteCode:
+    return ExecuteCode(run=RUN, turn=turn, call=call, language="python", code=code)
+
+
+def finished() -> RunFinished:
+    return RunFinished(
+        run=RUN,
+        campaign="c",
+        generation=0,
+        slot=3,
+        attempt=1,
+        verdict=Verdict(passed=True),
+        actions=(),
+        content_hash="h",
+    )
+
+
+def failed() -> RunFailed:
+    return RunFailed(
+        run=RUN, campaign="c", generation=0, slot=3, attempt=1, content=True, attribution="user", code="x"
+    )
+
+
+class Echo:
+    """Answers with the code, and with how many calls the session has seen before."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def announcement(self) -> SandboxAnnounced:
+        return SandboxAnnounced(backend="echo", safe=True, languages=("python",))
+
+    async def execute(self, command: ExecuteCode, earlier: Sequence[ExecuteCode]) -> CodeExecuted:
+        self.seen.append(command.call)
+        stdout = f"{command.code} after {','.join(one.call for one in earlier)}"
+        return CodeExecuted(
+            run=command.run, turn=command.turn, call=command.call, outcome="ok", stdout=stdout
+        )
+
+
+class Broken(Echo):
+    """Raises, always."""
+
+    def __init__(self, text: str = "the jail is gone") -> None:
+        super().__init__()
+        self.text = text
+
+    async def execute(self, command: ExecuteCode, earlier: Sequence[ExecuteCode]) -> CodeExecuted:
+        self.seen.append(command.call)
+        raise RuntimeError(self.text)
+
+
+def test_without_a_backend_it_announces_that_code_is_refused() -> None:
+    made = service()
+    (draft,) = made.announce
+    assert draft == Draft("none", SandboxAnnounced(backend="none", safe=False, reason=ADVICE))
+    assert made.lead == SANDBOX_COMMANDS
+
+
+def test_without_a_backend_code_is_refused_with_the_reason() -> None:
+    solo = Solo(service(), RUN)
+    assert solo.step == Wait("a call")
+    (answer,) = solo.given(command()).play()
+    assert answer == CodeExecuted(run=RUN, turn=2, call="a", outcome="refused", reason=ADVICE)
+    assert solo.step == Wait("a call")
+    assert solo.given(finished()).closed
+
+
+def test_a_backend_is_announced_and_asked() -> None:
+    backend = Echo()
+    made = service(backend)
+    assert made.announce[0].key == "echo"
+    (answer,) = Solo(made, RUN).given(command()).play()
+    assert isinstance(answer, CodeExecuted)
+    assert (answer.outcome, answer.stdout, answer.turn) == ("ok", "print(1) after ", 2)
+
+
+def test_calls_are_answered_in_order_each_with_the_session_before_it() -> None:
+    backend = Echo()
+    solo = Solo(service(backend), RUN).given(command("a"), command("b"), command("c"))
+    assert solo.effect == Execute(command("a"), ())
+    answers = [one.stdout for one in solo.play() if isinstance(one, CodeExecuted)]
+    assert answers == ["print(1) after ", "print(1) after a", "print(1) after a,b"]
+    solo.given(command("d", turn=7))
+    assert solo.effect == Execute(command("d", turn=7), (command("a"), command("b"), command("c")))
+    solo.play()
+    assert backend.seen == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("between", [False, True])
+def test_a_command_seen_twice_is_answered_once(between: bool) -> None:
+    backend = Echo()
+    solo = Solo(service(backend), RUN).given(command("a"))
+    if between:
+        solo.play()
+    solo.given(command("a")).play()
+    solo.given(command("a", code="print(2)")).play()  # a rival's: the call is answered
+    assert backend.seen == ["a"]
+
+
+def test_an_answer_may_be_read_before_its_command() -> None:
+    """After a restart the topics are read in any order."""
+    answer = CodeExecuted(run=RUN, turn=2, call="a", outcome="ok")
+    backend = Echo()
+    solo = Solo(service(backend), RUN).given(answer, command("a"))
+    assert solo.step == Wait("a call")
+    solo.given(command("b")).play()
+    assert backend.seen == ["b"]
+
+
+@pytest.mark.parametrize("end", [finished(), failed()])
+@pytest.mark.parametrize("early", [False, True])
+def test_an_ended_run_closes_whatever_is_open(end: Message, early: bool) -> None:
+    backend = Echo()
+    events: list[Message] = [end, command("a")] if early else [command("a"), end]
+    solo = Solo(service(backend), RUN).given(*events)
+    assert solo.step == Closed()
+    assert solo.play() == []
+    assert backend.seen == []
+
+
+def test_events_of_the_run_that_end_nothing_do_nothing() -> None:
+    solo = Solo(service(), RUN).given(RunStarted(run=RUN, campaign="c", blueprint_event="e"))
+    assert solo.step == Wait("a call")
+
+
+def test_a_backend_that_raises_refuses_with_the_reason_and_goes_on() -> None:
+    backend = Broken()
+    solo = Solo(service(backend), RUN).given(command("a"), command("b"))
+    first, second = solo.play()
+    assert isinstance(first, CodeExecuted)
+    assert isinstance(second, CodeExecuted)
+    assert (first.outcome, first.call, second.call) == ("refused", "a", "b")
+    assert "the jail is gone" in first.reason
+    assert backend.seen == ["a"] * 3 + ["b"] * 3
+
+
+def test_a_backend_that_raises_a_book_is_cut_short() -> None:
+    (answer,) = Solo(service(Broken("x" * 3_000_000)), RUN).given(command("a")).play()
+    assert isinstance(answer, CodeExecuted)
+    assert answer.outcome == "refused"
+    assert len(answer.reason) <= 2000
