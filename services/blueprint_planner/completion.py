@@ -25,7 +25,7 @@ from schemas.blueprint import (
 from schemas.catalog import Cluster, ToolSpec
 from services.blueprint_planner.prompts import PlanDraft, PlanStep
 from services.sim.arguments import Unresolved, resolve_source
-from services.sim.json_schema import MISSING, at, plain
+from services.sim.json_schema import MISSING, alike, at, plain
 from services.worlds.world import World
 
 Json = dict[str, Any]
@@ -201,7 +201,7 @@ def assertions_between(before: Json, after: Json, arguments: Sequence[Json]) -> 
 
 def differences(before: Any, after: Any, path: Path, passed: set[str]) -> Iterator[Assertion]:
     """Assertions for every difference between two JSON values, in order of their paths."""
-    if plain(before) == plain(after):
+    if alike(before, after):
         return
     if isinstance(before, dict) and isinstance(after, dict) and len(path) < MAX_DIFF_DEPTH:
         for key in sorted({*before, *after}):
@@ -291,13 +291,13 @@ def holds(assertion: Assertion, state: Json) -> bool:
     if assertion.op == "absent":
         return value is MISSING
     if assertion.op == "equals":
-        return value is not MISSING and plain(value) == plain(assertion.value)
+        return value is not MISSING and alike(value, assertion.value)
     items = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
     wanted = assertion.value
     if not isinstance(wanted, dict):
-        return any(plain(item) == plain(wanted) for item in items)
+        return any(alike(item, wanted) for item in items)
     return any(
         isinstance(item, dict)
-        and all(name in item and plain(item[name]) == plain(part) for name, part in wanted.items())
+        and all(name in item and alike(item[name], part) for name, part in wanted.items())
         for item in items
     )

@@ -18,7 +18,7 @@ from services.sim.json_schema import options, property_schema, resolve
 from services.sim.plan_reading import Reader
 from services.sim.plan_steps import Filling, Json, Path, Planned, Unfillable, required_of
 from services.sim.spelling import readable, spell
-from services.sim.vocabulary import OPAQUE, clash, is_spoken, is_technical, name_words
+from services.sim.vocabulary import OPAQUE, clash, is_spoken, is_technical, is_wordy, name_words
 from services.sim.wording import ORDINALS, plural
 from services.worlds.words import singular
 from services.worlds.world import World
@@ -103,7 +103,10 @@ class Filler:
         names = [
             name
             for name in (properties if isinstance(properties, dict) else ())
-            if name not in required and is_spoken(name) and not is_technical(name)
+            if name not in required
+            and is_spoken(name)
+            and not is_technical(name)
+            and is_wordy(self.labels.get(name) or name_words(name))
         ]
         self.rng.shuffle(names)
         return names
@@ -148,7 +151,7 @@ class Filler:
         for value in known[:MAX_CHOICES]:
             if self.tellable(filling, value, schema, root):
                 return self.tell(filling, name, label, value), value
-        for _ in range(4):
+        for _ in range(4 if self.world.sayable(self.tool.name, name) else 0):
             value = self.world.invent(self.tool.name, name, self.rng)
             if isinstance(value, float) and value.is_integer():
                 value = int(value)

@@ -250,7 +250,7 @@ def ranking(
     for tool in trail.tools:
         name = f"{tool.server}/{tool.name}"
         meaning = trail.meanings[tool.name]
-        weight = table[meaning.verb]
+        weight = table[meaning.verb] * trail.clarity[tool.name] ** 2
         if tool.name == again:
             weight *= 40.0
         elif any(

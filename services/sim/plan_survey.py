@@ -10,6 +10,7 @@ from schemas.catalog import Cluster, Edge, ToolSpec
 from services.sim.json_schema import property_schema, resolve
 from services.sim.plan_steps import required_of
 from services.sim.vocabulary import snake
+from services.worlds.clarity import CLEAR
 from services.worlds.credentials import is_credential
 from services.worlds.world import Meaning, World
 
@@ -17,6 +18,10 @@ Json = dict[str, Any]
 
 MAX_REQUIRED: Final = 5
 MAX_LEVELS: Final = 5
+ENOUGH: Final = 4
+"""Clear tools of a cluster from which on the others are passed over."""
+UNCLEAR: Final = 0.38
+"""Tools less clear than this are not planned with."""
 SIGNING_IN: Final = re.compile(
     r"(^|_)(oauth\d?|access_tokens?|refresh_tokens?|token|login|logout|sign_?in|signin|sign_?out|credentials?|secrets?"
     r"|api_?keys?|passwords?|authenticate|authorize|authorization|ping|health|healthcheck)($|_)"
@@ -33,18 +38,26 @@ class Trail:
     meanings: dict[str, Meaning]
     reach: dict[str, int]
     """Length in tools of the longest path of edges that starts at a tool."""
+    clarity: dict[str, float]
+    """How well a person could ask for each tool, by its name."""
 
 
 def survey(cluster: Cluster, world: World) -> Trail:
-    """The cluster's usable tools: no secrets among the required parameters, and few of those.
+    """The cluster's usable tools: no secrets among the required parameters, few of those, and plain words.
 
-    Where all tools have many parameters, the ones with the fewest are taken.
+    Where all tools have many parameters, the ones with the fewest are taken; where few can be asked for
+    in plain words, those that nearly can, and none that cannot.
     """
     burdens = {
         tool.name: float("inf") if SIGNING_IN.search(snake(tool.name)) else burden(tool)
         for tool in cluster.tools
     }
-    usable = [tool for tool in cluster.tools if burdens[tool.name] < float("inf")]
+    clear = {tool.name: world.clarity(tool.name) for tool in cluster.tools}
+    possible = [
+        tool for tool in cluster.tools if burdens[tool.name] < float("inf") and clear[tool.name] >= UNCLEAR
+    ]
+    plain = [tool for tool in possible if clear[tool.name] >= CLEAR]
+    usable = plain if len(plain) >= ENOUGH else possible
     light = [tool for tool in usable if burdens[tool.name] <= MAX_REQUIRED]
     chosen = light if len(light) >= min(2, len(usable)) else usable
     names = {f"{tool.server}/{tool.name}" for tool in chosen}
@@ -60,7 +73,7 @@ def survey(cluster: Cluster, world: World) -> Trail:
     for _ in range(MAX_LEVELS - 1):
         reach = {name: max([1, *(1 + reach[other] for other in after.get(name, ()))]) for name in reach}
     meanings = {tool.name: world.meaning(tool.name) for tool in chosen}
-    return Trail(tuple(chosen), edges, meanings, reach)
+    return Trail(tuple(chosen), edges, meanings, reach, clear)
 
 
 def burden(tool: ToolSpec) -> float:

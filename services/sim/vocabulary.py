@@ -10,6 +10,7 @@ from typing import Final
 
 from schemas.blueprint import Fact
 from services.worlds.naming import is_control
+from services.worlds.vocabulary import called, is_sayable
 
 OPAQUE: Final = re.compile(r"(?=.*\d)[0-9a-zA-Z+/=_:.-]+")
 TECHNICAL: Final = re.compile(
@@ -18,7 +19,6 @@ TECHNICAL: Final = re.compile(
     r"|order_?by|api_?version|x|idempotency\w*|request_id|client_request\w*|nonce|upload_?type|quota\w*|wsdl"
     r"|async|no_cache|debug|raw|xgafv|wait\w*)($|_)|^(order|direction|version|after|before|start|max_results)$"
 )
-VOWEL: Final = re.compile(r"[aeiouy]", re.IGNORECASE)
 MADE_UP: Final = re.compile(r"[a-z]+[ -][a-z]+(-\d+)?")
 PREPOSITIONS: Final = frozenset(
     ("at", "to", "by", "in", "on", "of", "for", "from", "with", "is", "has", "as", "or", "and")
@@ -82,8 +82,7 @@ def is_spoken(name: str) -> bool:
 
 def name_words(name: str) -> str:
     """A parameter's name as a user says it: "customerId" → "customer ID"."""
-    words = snake(name).replace("_", " ")
-    return re.sub(r"\b(id|url|ip|sku|vat|iban|uuid)\b", lambda match: match.group(1).upper(), words)
+    return called(name)
 
 
 def noun_of(label: str) -> str:
@@ -108,12 +107,9 @@ def same(noun: str, entity: str) -> bool:
 
 
 def is_wordy(label: str) -> bool:
-    """Whether a label is made of words that one can say: no codes, single letters or lone consonants."""
-    words = label.split()
-    good = [
-        word for word in words if word.isupper() or (len(word) > 1 and VOWEL.search(word) and word.isalpha())
-    ]
-    return bool(words) and len(good) == len(words) and words[-1].lower() not in PREPOSITIONS
+    """Whether a label is made of words that one can say: plain English and acronyms, no codes."""
+    words = label.replace("'s", "").split()
+    return is_sayable(" ".join(words)) and words[-1].lower() not in PREPOSITIONS
 
 
 def is_vague(fact: Fact) -> bool:

@@ -14,7 +14,8 @@ from services.worlds.phrases import phrases
 from services.worlds.rest import read_rest
 from services.worlds.rpc import read_rpc
 from services.worlds.verbs import NOUNS_TOO, VERBS, Verb
-from services.worlds.words import label, singular, spoken, tokens
+from services.worlds.vocabulary import called, in_words
+from services.worlds.words import singular, spoken, tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def _finish(spec: ToolSpec, names: dict[str, Json], draft: Draft) -> Reading:
         if target is not None and not (target == collection and draft.verb == "create"):
             references.append((parameter, target))
     many = draft.key is not None and kind(names.get(draft.key, {})) == "array"
-    entity = spoken(draft.words)
+    entity = spoken(in_words(draft.words))
     labels = _labels(names, draft, entity)
     return Reading(
         verb=draft.verb,
@@ -106,10 +107,12 @@ def _unglued(words: tuple[str, ...], description: str) -> tuple[str, ...]:
 
 def _labels(names: dict[str, Json], draft: Draft, entity: str) -> dict[str, str]:
     """How a user calls each parameter; a bare "id" is the ID of the entity that it identifies."""
-    owners: dict[str, str] = {parameter: spoken(owner.split("_")) for parameter, owner in draft.parents}
+    owners: dict[str, str] = {
+        parameter: spoken(in_words(owner.split("_"))) for parameter, owner in draft.parents
+    }
     labels: dict[str, str] = {}
     for name in names:
-        said = label(name)
+        said = called(name)
         if said in {"ID", "name", "slug", "key", "code", "UUID", "IDs", "number"}:
             of = entity if name == draft.key else owners.get(name, "")
             said = f"{of} {said}" if of and not of.endswith(said) else said

@@ -63,6 +63,11 @@ class Suggestions:
                     values.append(value)
         return [[value] for value in values] if kind(schema) == "array" else values
 
+    def referred(self, tool: str) -> frozenset[str]:
+        """The tool's parameters that name records which this server holds."""
+        reading = self.readings[tool]
+        return frozenset(name for name in self.parameters[tool] if self._refers(reading, name) is not None)
+
     def _refers(self, reading: Reading, parameter: str) -> str | None:
         if parameter == reading.key:
             return reading.collection

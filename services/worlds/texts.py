@@ -29,12 +29,12 @@ def text(name: str, schema: Json, rng: random.Random, *, context: str = "") -> s
     low = bound(schema, "minLength", 0)
     high = max(bound(schema, "maxLength", MAX_TEXT), low)
     pattern = schema.get("pattern") if isinstance(schema.get("pattern"), str) else None
-    made = _from_format(name, schema, rng)
+    made = from_format(name, schema, rng)
     if made is None:
         made = _from_example(schema, rng)
     if made is None:
         make = by_name(name, context)
-        made = make(rng) if make else _described(schema, rng) or _fallback(name, rng)
+        made = make(rng) if make else described(schema, rng) or _fallback(name, rng)
     made = _sized(made, low, high, rng)
     if pattern is not None:
         expression = compiled(pattern)
@@ -73,7 +73,8 @@ def _sized(made: str, low: int, high: int, rng: random.Random) -> str:
     return made
 
 
-def _from_format(name: str, schema: Json, rng: random.Random) -> str | None:
+def from_format(name: str, schema: Json, rng: random.Random) -> str | None:
+    """A value in the format that the schema or its description asks for; None where it asks for none."""
     form = schema.get("format")
     make = FORMATS.get(norm(form)) if isinstance(form, str) else None
     if make is not None:
@@ -109,7 +110,7 @@ _DESCRIBED: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
 )
 
 
-def _described(schema: Json, rng: random.Random) -> str | None:
+def described(schema: Json, rng: random.Random) -> str | None:
     """A value that the description of a field with a meaningless name asks for."""
     hint = str(schema.get("description", ""))[:160]
     for expression, name in _DESCRIBED if hint else ():

@@ -10,13 +10,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from services.worlds.words import listed, singular
+from services.worlds.words import ACRONYMS, label, listed, singular, spoken
 
 EXPANDED: Final = {
     "req": "request", "qty": "quantity", "addr": "address", "org": "organization", "msg": "message",
     "acct": "account", "num": "number", "no": "number", "desc": "description", "lang": "language",
     "orgs": "organizations", "msgs": "messages", "nums": "numbers", "langs": "languages",
-    "cat": "category", "img": "image", "doc": "document", "docs": "documents", "pwd": "password",
+    "img": "image", "doc": "document", "docs": "documents", "pwd": "password",
     "dept": "department", "amt": "amount", "cust": "customer", "emp": "employee", "mgr": "manager",
     "txn": "transaction", "tx": "transaction", "trans": "transaction", "inv": "invoice",
     "freq": "frequency", "temp": "temperature", "lat": "latitude", "lng": "longitude", "lon": "longitude",
@@ -280,3 +280,30 @@ def apart(word: str) -> tuple[str, ...]:
         if is_word(first) and len(rest) == 2:
             return (first, *rest)
     return (word,)
+
+
+def in_words(words: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    """Tokens as a person says them: abbreviations in full, run-together words apart, nothing twice in a row."""
+    said: list[str] = []
+    for at, word in enumerate(words):
+        if word == "no" and at < len(words) - 1:
+            parts: tuple[str, ...] = (word,)
+        elif word in EXPANDED:
+            parts = tuple(EXPANDED[word].split())
+        else:
+            parts = tuple(EXPANDED.get(part, part) for part in apart(word))
+        said.extend(part for part in parts if not said or part != said[-1])
+    return tuple(said)
+
+
+@lru_cache(maxsize=65536)
+def called(identifier: str) -> str:
+    """How a person calls a parameter or a field: ``"fromdate_req"`` gives "from date request"."""
+    return spoken(in_words(tuple(label(identifier).lower().split()))) or "value"
+
+
+@lru_cache(maxsize=65536)
+def is_sayable(phrase: str) -> bool:
+    """Whether all words of a noun phrase are plain English, or acronyms that people use."""
+    words = phrase.replace("-", " ").split()
+    return bool(words) and all(is_word(word.lower()) or word.lower() in ACRONYMS for word in words)

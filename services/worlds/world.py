@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.catalog import ToolSpec
+from services.worlds.clarity import clarity, sayable
 from services.worlds.checking import Checker, with_defaults
 from services.worlds.credentials import is_credential
 from services.worlds.fitting import copied, dice
@@ -22,7 +23,7 @@ from services.worlds.meaning import read
 from services.worlds.naming import parameters
 from services.worlds.values import plausible
 from services.worlds.verbs import Verb
-from services.worlds.words import label
+from services.worlds.vocabulary import called
 
 __all__ = ["Json", "Meaning", "Observation", "World", "is_credential"]
 
@@ -211,6 +212,24 @@ class World:
             return copied(rng.choice(options))
         return plausible(parameter, parameters(spec).get(parameter, {}), rng, root=spec.input_schema)
 
+    def clarity(self, tool: str) -> float:
+        """From 0 to 1: how well a person could ask for the use of the tool in plain words.
+
+        1 for tools of a machine, whose words are written by hand.
+        """
+        spec = self.tools[tool]
+        if self._machine(spec) is not None:
+            return 1.0
+        server = self.simulated[spec.server]
+        return clarity(spec, server.readings[tool], server.suggestions.referred(tool))
+
+    def sayable(self, tool: str, parameter: str) -> bool:
+        """Whether a person could make up a value of this parameter that means something."""
+        spec = self.tools[tool]
+        if self._machine(spec) is not None:
+            return True
+        return sayable(parameter, parameters(spec).get(parameter, {}), spec.input_schema)
+
     def meaning(self, tool: str) -> Meaning:
         """What the tool does."""
         if tool not in self.meanings:
@@ -227,7 +246,7 @@ class World:
             )
         told = self._told(spec)
         labels = {
-            name: machine.labels.get(f"{told}.{name}") or machine.labels.get(name, label(name))
+            name: machine.labels.get(f"{told}.{name}") or machine.labels.get(name, called(name))
             for name in reading.labels
         }
         phrases = tuple(machine.phrases.get(told, reading.phrases))

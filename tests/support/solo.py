@@ -9,7 +9,7 @@ from typing import Any
 
 from schemas.codec import decode
 from schemas.envelope import Envelope, Message
-from schemas.topics import TOPICS
+from schemas.topics import TOPIC_OF, TOPICS
 from services.kit.chain import Chain, Head, seal
 from services.kit.chat import ChatReply, ChatRequest, ModelFailed
 from services.kit.service import Append, Closed, Draft, Effect, Perform, Performer, Step, Wait
@@ -38,7 +38,7 @@ class Solo:
 
     def fold(self, envelope: Envelope) -> None:
         self.log.append(envelope)
-        if self.chain.accept("", envelope) or envelope.sequence:
+        if self.chain.accept(TOPIC_OF[type(envelope.data)].name, envelope):
             self.state = self.service.evolve(self.state, envelope)
 
     @property
