@@ -27,9 +27,8 @@ from schemas.run import (
 )
 from schemas.sandbox import CodeExecuted, ExecuteCode
 from services.agent_runner.conversation import message, observation_text, opening
-from services.agent_runner.trace import CODE_SERVER, actions, content_hash, executed
-from services.agent_runner.verify import verify
-from services.agent_runner.wellformed import call_findings
+from services.agent_runner.trace import CODE_SERVER, actions, content_hash
+from services.agent_runner.verify import unusable, verify
 from services.kit.service import Append, Closed, Draft, Perform, Step, Wait
 from services.worlds.world import Observation, World
 
@@ -232,7 +231,7 @@ def _conclude(run: Run, blueprint: Blueprint) -> Step:
 
 def _answer(run: Run, blueprint: Blueprint) -> Step:
     """The next call without an answer; calls that can never be part of a good run end it at once."""
-    findings = tuple(call_findings(blueprint, executed(run.messages)))
+    findings = unusable(blueprint, run.messages)
     if findings:
         return _append(
             run, finished(blueprint, run.messages, Verdict(passed=False, findings=findings), run.usage)

@@ -50,7 +50,7 @@ class RunConfig(BaseModel):
     """What one slot may spend; 0: an equal share of the budget."""
     allowance_tokens: int = Field(default=0, ge=0)
     max_slots: int = Field(default=0, ge=0)
-    generation_size: int = Field(default=25, ge=1, le=10_000)
+    generation_size: int = Field(default=25, ge=1, le=2048)
     lookahead: int = Field(default=2, ge=1, le=1000)
     attempts: int = Field(default=3, ge=1, le=10)
     max_turns: int = Field(default=24, ge=2, le=200)

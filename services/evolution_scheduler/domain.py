@@ -150,8 +150,8 @@ def _finish(state: State, campaign: Campaign, spec: CampaignSpec) -> CampaignFin
             f"{len(campaign.slots)} slots gave {campaign.admitted} of {spec.trajectories}; see --max-slots"
         )
         return _finished(campaign, "slots", detail)
-    if not _affordable(campaign, spec, len(campaign.generations)):
-        detail = f"the next slot's allowance is not left of {_budget_text(spec)}"
+    if _cut(campaign, spec) or not _affordable(campaign, spec, len(campaign.generations)):
+        detail = f"the next slots' allowance is not left of {_budget_text(spec)}"
         return _finished(campaign, "budget", detail)
     return None
 
@@ -277,13 +277,14 @@ def _open(state: State, campaign: Campaign, spec: CampaignSpec) -> GenerationOpe
         return None
     if steering >= 0 and campaign.steering[steering].figures.admitted >= spec.trajectories:
         return None
-    room = min(
-        spec.generation_size, _max_slots(spec) - len(campaign.slots), _affordable(campaign, spec, number)
-    )
-    cells = cells_of(state, campaign.started.catalog_hash)
-    if room <= 0 or not cells:
-        return None
     first = len(campaign.slots)
+    wanted = _wanted(spec, first)
+    room = min(wanted, _affordable(campaign, spec, number))
+    if room < wanted and (not _closed(campaign) or campaign.admitted >= spec.trajectories):
+        return None  # what is left is known exactly only when all that was opened is settled
+    cells = cells_of(state, campaign.started.catalog_hash)
+    if room <= 0 or not cells or _cut(campaign, spec):
+        return None
     return GenerationOpened(
         campaign=spec.campaign,
         generation=number,
@@ -291,6 +292,22 @@ def _open(state: State, campaign: Campaign, spec: CampaignSpec) -> GenerationOpe
         slots=tuple(cells.draw(spec.seed, slot) for slot in range(first, first + room)),
         allowance=_allowance(spec),
     )
+
+
+def _wanted(spec: CampaignSpec, first: int) -> int:
+    """Slots of the generation that begins with slot ``first``, where money does not matter."""
+    return min(spec.generation_size, _max_slots(spec) - first)
+
+
+def _cut(campaign: Campaign, spec: CampaignSpec) -> bool:
+    """Whether the last generation is smaller than it should be, for want of money: then it is the last.
+
+    Another one after it would begin elsewhere than in the unlimited campaign, of which this one is a prefix.
+    """
+    if not campaign.generations:
+        return False
+    last = len(campaign.generations[-1].slots)
+    return last < _wanted(spec, len(campaign.slots) - last)
 
 
 def _closed(campaign: Campaign) -> bool:
@@ -319,12 +336,12 @@ def _affordable(campaign: Campaign, spec: CampaignSpec, number: int) -> int:
     """Slots of generation ``number`` whose allowance is left.
 
     Settled are the slots of generations up to ``number − lookahead``; those of later ones count at
-    their full allowance. Only where that leaves nothing, and all are closed, all are settled.
+    their full allowance. Only where that is not enough, and all are closed, all are settled.
     """
     if not _budgeted(spec):
         return spec.generation_size
     left = _left(campaign, spec, max(0, number - spec.lookahead + 1))
-    if left <= 0 and _closed(campaign) and campaign.admitted < spec.trajectories:
+    if left < _wanted(spec, len(campaign.slots)) and _closed(campaign) and campaign.admitted < spec.trajectories:
         left = _left(campaign, spec, number)
     return left
 

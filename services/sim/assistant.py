@@ -29,40 +29,22 @@ MAX_ATTEMPTS = 5
 """Failed calls of one step after which the assistant gives up and says so."""
 MAX_SUMMARY = 6
 """Steps that the final answer speaks of."""
+MAX_BARE_WORDS = 5
+"""Words of a reported text that stand without quotation marks."""
 MAX_QUESTIONS = 2
 """Times the same thing is asked for."""
 
-LOOKING = frozenset(
-    (
-        "see",
-        "find",
-        "look",
-        "search",
-        "list",
-        "check",
-        "get",
-        "read",
-        "view",
-        "show",
-        "review",
-        "browse",
-        "fetch",
-        "retrieve",
-        "query",
-        "count",
-        "track",
-        "compare",
-        "catch",
-        "return",
-        "inspect",
-        "examine",
-        "describe",
-        "identify",
-        "lookup",
-        "download",
-    )  # fmt: skip
-)
+LOOKING = (
+    "see", "find", "look", "search", "list", "check", "get", "read", "view", "show", "review", "browse",
+    "fetch", "retrieve", "query", "count", "track", "compare", "catch", "return", "inspect", "examine",
+    "describe", "identify", "lookup", "download",
+)  # fmt: skip
 """First words of clauses that only ask to look at something."""
+DOING = {
+    "get": ("rid of",), "check": ("in ", "out ", "a patient in", "that patient in", "the patient in"),
+    "review": ("a pull", "the pull", "that pull"),
+}  # fmt: skip
+"""What follows some of them where the clause changes something after all."""
 MONEY = re.compile(
     r"\b(price|total|amount|balance|cost|fee|refund|tax|tip|paid|discount|limit|salary|pay|rent)\b",
     re.IGNORECASE,
@@ -263,7 +245,7 @@ def final_answer(script: AssistantScript, progress: Progress, rng: random.Random
         value = at(progress.results.get(wanted.step), wanted.path)
         try:
             text = ", ".join(literal(item) for item in value) if isinstance(value, list) else literal(value)
-            reported.append((wanted.label, amount(wanted.label, value, text)))
+            reported.append((wanted.label, written(wanted.label, value, text)))
         except ValueError:
             parts.append(sentence(f"I couldn't find {article(wanted.label)} in the result"))
     if len(reported) > 2 and rng.random() < 0.5:
@@ -275,17 +257,22 @@ def final_answer(script: AssistantScript, progress: Progress, rng: random.Random
         ]
         facts = listed(clauses)
         wordings = REPORTED if done else LOOKED
-        parts.append(pick(rng, wordings).format(facts=facts, Facts=facts[:1].upper() + facts[1:]))
+        text = pick(rng, wordings).format(facts=facts, Facts=facts[:1].upper() + facts[1:])
+        # A quotation that ends in a full stop ends the sentence, too.
+        parts.append(re.sub(r'([.!?]")\.$', r"\1", text))
     return " ".join(parts) or "That's done."
 
 
 def only_looks(purpose: str) -> bool:
     """Whether an imperative clause asks to look at something, and changes nothing."""
-    return purpose.partition(" ")[0].lower() in LOOKING
+    first, _, rest = purpose.lower().partition(" ")
+    return first in LOOKING and not rest.startswith(DOING.get(first, ()))
 
 
-def amount(label: str, value: Any, text: str) -> str:
-    """The text of an amount of money with two decimals, as amounts are written; other texts as they are."""
+def written(label: str, value: Any, text: str) -> str:
+    """The text of a value: amounts of money with two decimals, sentences in quotation marks."""
+    if isinstance(value, str) and (text.endswith((".", "!")) or len(text.split()) > MAX_BARE_WORDS):
+        return f'"{text}"'
     whole_cents = isinstance(value, float) and abs(value) < 1e12 and round(value, 2) == value
     return f"{value:.2f}" if whole_cents and MONEY.search(label) else text
 

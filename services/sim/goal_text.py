@@ -119,7 +119,7 @@ def place_facts(clause: Clause, rng: random.Random) -> tuple[str, list[str]]:
     textual = all(isinstance(fact.value, str) for fact in facts)
     if clause.verb == "create" and textual and len(facts) <= 2 and not quoted and rng.random() < 0.5:
         return " with " + listed([f"{article(fact.label)} {shown(fact.value)}" for fact in facts]), []
-    if len(facts) >= 4 and rng.random() < 0.3:
+    if len(facts) >= 4 and rng.random() < 0.15:
         details = ", ".join(f"{fact.label}: {text}" for fact, text in zip(facts, texts, strict=True))
         return "", [pick(rng, DETAILS).format(d=details)]
     half = len(facts) if len(facts) <= 3 else (len(facts) + 1) // 2

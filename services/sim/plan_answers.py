@@ -11,12 +11,22 @@ from schemas.blueprint import AnswerFact, Fact
 from services.sim.plan_clauses import holder_noun
 from services.sim.plan_steps import Planned, scalars
 from services.sim.spelling import literal, spell
-from services.sim.vocabulary import OPAQUE, clash, is_technical, is_wordy, name_words, snake
+from services.sim.vocabulary import (
+    GENERIC_KEYS,
+    OPAQUE,
+    SPOKEN,
+    clash,
+    is_technical,
+    is_wordy,
+    name_words,
+    snake,
+)
 from services.sim.wording import ORDINALS
 from services.worlds.credentials import is_credential
 
 MAX_CHARACTERS: Final = 60
 MAX_ITEMS: Final = 2
+PROSE_WORDS: Final = 5
 WORTH: Final = {
     "status": 5, "state": 4, "total": 6, "amount": 6, "balance": 7, "price": 6, "cost": 6, "fee": 5,
     "refund": 7,
@@ -35,7 +45,7 @@ WORTH: Final = {
 }  # fmt: skip
 POINTLESS: Final = re.compile(
     r"(^|_)(url|uri|href|link|links|self|hash|etag|checksum|sha\d*|md5|token|cursor|next|prev\w*|kind|object|_type"
-    r"|html|xml|base64|avatar|image|icon|thumbnail|signature|secret|password|key|page\w*|limit|offset|has_more"
+    r"|html|xml|base64|avatar|image|icon|thumbnail|signature|secret|password|key|(status|response|return|error|result)_?(code|message|msg)|page\w*|limit|offset|has_more"
     r"|per_page|schema|request_id|trace\w*|success|ok|extensions?|metadata|self_link|uuid|guid|arn|rev\w*|color)($|_)"
 )
 READABLE_NUMBER: Final = re.compile(r"[A-Z]{2,5}-\d+")
@@ -108,6 +118,7 @@ def choose_answers(steps: Sequence[Planned], facts: dict[str, Fact], rng: random
     passed = {literal_or(value) for step in steps for value in leaves_of(step.values)}
     last = steps[-1].wave
     unclear = ambiguous(steps)
+    held = {fact.label for fact in facts.values()}
     candidates: list[tuple[float, str, AnswerFact, str]] = []
     for step in steps:
         for path, value in scalars(step.observation):
@@ -117,7 +128,7 @@ def choose_answers(steps: Sequence[Planned], facts: dict[str, Fact], rng: random
             worth = worth_of(path, value, text)
             if worth <= 0 or text in passed or any(clash(text, other) for other in said):
                 continue
-            if isinstance(value, str) and "_" in text:
+            if isinstance(value, str) and ("_" in text or text == "deleted"):
                 worth *= 0.3
             if snake(str(path[-1])).endswith("id") and step.meaning.verb == "create":
                 worth *= 2.0
@@ -129,9 +140,9 @@ def choose_answers(steps: Sequence[Planned], facts: dict[str, Fact], rng: random
                 place = ORDINALS[min(twins[step.id].index(step), 3)]
                 new = "new " if step.meaning.verb == "create" else ""
                 label = f"{without(label, step.meaning.entity)} of the {place} {new}{step.meaning.entity}"
-            if (step.id, path) in unclear:
+            if (step.id, path) in unclear or label in held:
                 continue
-            if not is_wordy(label) or label.lower() in GENERIC:
+            if not is_wordy(label) or label.lower() in GENERIC or not says_enough(label):
                 continue
             candidates.append(
                 (
@@ -156,6 +167,11 @@ def choose_answers(steps: Sequence[Planned], facts: dict[str, Fact], rng: random
     return sorted(
         chosen, key=lambda fact: (order[fact.step], [part for part in fact.path if isinstance(part, int)])
     )
+
+
+def says_enough(label: str) -> bool:
+    """Whether a label tells what is meant; of single words only a few do."""
+    return " " in label or label.lower() in WORTH or label.lower() in SPOKEN
 
 
 def ambiguous(steps: Sequence[Planned]) -> set[tuple[str, tuple[str | int, ...]]]:
@@ -206,6 +222,14 @@ def literal_or(value: Any) -> str:
 def worth_of(path: Sequence[str | int], value: Any, text: str) -> float:
     """How much a user would care for this value; 0: not at all."""
     keys = [part for part in path if isinstance(part, str)]
+    timely = bool(keys) and re.search(
+        r"(^|_)(date|time|at|on|created|updated|expir\w*|timestamp)($|_)", snake(keys[-1])
+    )
+    state = bool(keys) and re.search(r"(^|_)(status|state|phase|stage)$", snake(keys[-1]))
+    if state and not isinstance(value, str):
+        return 0.0
+    if timely and not isinstance(value, str):
+        return 0.0
     if value in (0, 0.0) or text.lower() in ("you", "me", "none", "n/a"):
         return 0.0
     if not keys or not text or len(text) < 2 or len(text) > MAX_CHARACTERS:
@@ -230,6 +254,8 @@ def worth_of(path: Sequence[str | int], value: Any, text: str) -> float:
     ):
         return 0.0
     worth = float(max((WORTH.get(word, 0) for word in key.split("_")), default=0)) or 0.8
+    worth *= 0.5 if isinstance(value, int) and re.search(r"total|count", key) else 1.0
+    worth *= 0.3 if len(text.split()) > PROSE_WORDS else 1.0
     worth *= 0.5 if any(isinstance(part, int) for part in path) else 1.0
     return worth * 0.8 ** (len(keys) - 1)
 
@@ -238,8 +264,10 @@ def label_of(step: Planned, path: Sequence[str | int], text: str) -> str:
     """How a user calls the value at ``path``: "refund amount", "status of the first order"."""
     keys = [part for part in path if isinstance(part, str)]
     indices = [part for part in path if isinstance(part, int)]
+    if not keys:
+        return ""
     words = step.meaning.labels.get(keys[-1]) or name_words(keys[-1])
-    words = COUNTS.get(words, re.sub(r"^(is|has) ", "", words))
+    words = COUNTS.get(words, re.sub(r"^(is|has|signed) ", "", words))
     words = re.sub(
         r"(?<=\w) (minutes|hours|days|seconds|bytes|percent|usd|eur)$", lambda unit: f" in {unit[1]}", words
     )
@@ -250,7 +278,8 @@ def label_of(step: Planned, path: Sequence[str | int], text: str) -> str:
         words = re.sub(r"\bID$", "number", words)
     holder = step.meaning.entity
     if len(keys) > 1 and isinstance(path[-2], str):
-        holder = name_words(keys[-2])
+        outer = name_words(keys[-2])
+        holder = holder if outer.split()[-1] in GENERIC_KEYS or not is_wordy(outer) else outer
     generic = all(word.lower() in GENERIC for word in words.split())
     if generic and not indices and holder and holder.lower() not in words.lower():
         words = f"{holder} {words}"
@@ -262,5 +291,5 @@ def label_of(step: Planned, path: Sequence[str | int], text: str) -> str:
 
 
 def without(words: str, noun: str) -> str:
-    """The words without a leading noun that is named after them anyway: "track title" of "the first track"."""
+    """The words without a leading noun that is named after them anyway ("track title" of a track)."""
     return words.removeprefix(f"{noun} ") if words.startswith(f"{noun} ") else words

@@ -18,7 +18,7 @@ from services.sim.json_schema import options, property_schema, resolve
 from services.sim.plan_reading import Reader
 from services.sim.plan_steps import Filling, Json, Path, Planned, Unfillable, required_of
 from services.sim.spelling import readable, spell
-from services.sim.vocabulary import OPAQUE, clash, is_spoken, is_technical, is_wordy, name_words
+from services.sim.vocabulary import OPAQUE, clash, is_spoken, is_technical, is_vague, is_wordy, name_words
 from services.sim.wording import ORDINALS, plural
 from services.worlds.words import singular
 from services.worlds.world import World
@@ -35,8 +35,9 @@ COMMON_WORDS: Final = frozenset(
      "please")
 )  # fmt: skip
 """Texts that stand in most requests anyway, so that a value of this kind could not be told from them."""
+SHORT_CODE: Final = 14
 LONG_CODE: Final = 24
-"""Characters of an opaque code from which on no person would say it by heart."""
+"""Characters of an opaque code from which on no person would copy it; fewer where it mixes capitals in."""
 
 
 @dataclass
@@ -149,12 +150,15 @@ class Filler:
                     return FromFact(fact=fact.name), fact.value
         self.rng.shuffle(known)
         for value in known[:MAX_CHOICES]:
-            if self.tellable(filling, value, schema, root):
+            vague = is_vague(Fact(name=name, label=label, value=value))
+            if not vague and self.tellable(filling, value, schema, root):
                 return self.tell(filling, name, label, value), value
         for _ in range(4 if self.world.sayable(self.tool.name, name) else 0):
             value = self.world.invent(self.tool.name, name, self.rng)
             if isinstance(value, float) and value.is_integer():
                 value = int(value)
+            if is_vague(Fact(name=name, label=label, value=value)):
+                continue
             if self.tellable(filling, value, schema, root):
                 return self.tell(filling, name, label, value), value
             if isinstance(value, dict | list) and value:
@@ -256,7 +260,13 @@ def prose(value: Any) -> bool:
 
 def too_long(word: str) -> bool:
     """Whether a word is a code that no person would copy out; a UUID still passes."""
-    opaque = len(word) > LONG_CODE and OPAQUE.fullmatch(word) and "@" not in word and "://" not in word
+    mixed = re.search(r"[a-z][A-Z]", word) and re.search(r"[A-Z][a-z]", word) and re.search(r"\d", word)
+    opaque = (
+        len(word) > (LONG_CODE if not mixed else SHORT_CODE)
+        and OPAQUE.fullmatch(word)
+        and "@" not in word
+        and "://" not in word
+    )
     return bool(opaque) and UUID.fullmatch(word) is None
 
 

@@ -25,6 +25,7 @@ from services.sim.vocabulary import (
     same,
 )
 from services.sim.wording import ORDINALS, listed, pick
+from services.worlds.vocabulary import is_sayable
 from services.worlds.words import plural as plural_noun
 from services.worlds.words import singular
 
@@ -94,6 +95,19 @@ def make_clauses(
     return clauses, purposes
 
 
+def awkward(steps: Sequence[Planned], facts: dict[str, Fact]) -> int:
+    """How many steps no phrase of their tool speaks of smoothly, or only by a name that is no plain word."""
+    by_id = {step.id: step for step in steps}
+    count = 0
+    for step in steps:
+        if not step.needs:
+            continue
+        group = [other for other in steps if other.wave == step.wave and other.tool.name == step.tool.name]
+        forms = [refer(phrase, group, by_id, facts) for phrase in step.meaning.phrases[:4]]
+        count += not any(smooth and "ID" not in text.split() for text, smooth in forms)
+    return count
+
+
 def with_article(phrase: str) -> str:
     """The phrase with "an" before vowels."""
     phrase = re.sub(r"\ban (?=(?:uni|use|usa|eu|one\b|once|ur|uti))", "a ", phrase)
@@ -150,7 +164,14 @@ def refer_all(
         replaced = substitute(text, noun, reference) or substitute(
             text, last_word(entity), reference, own=same(noun, entity) and not said
         )
-        text, smooth = (replaced, smooth) if replaced else (f"{text} for {reference}", False)
+        smooth = smooth and is_sayable(noun)
+        if not replaced and smooth:
+            replaced = f"{text} for {reference}"
+        elif not replaced:
+            # One "for …" is enough for a sentence; what else there is, the earlier results show.
+            continue
+        smooth = smooth and not replaced.endswith(f" for {reference}")
+        text = replaced
         said.append(reference)
     return text, smooth
 

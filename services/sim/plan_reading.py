@@ -134,7 +134,7 @@ class Reader:
                         index = (
                             0
                             if self.rng.random() < 0.75 and not self.fresh
-                            else self.rng.randrange(min(len(here), 4))
+                            else self.rng.randrange(min(len(here), 3))
                         )
                     if index >= len(here):
                         return

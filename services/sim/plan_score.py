@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from schemas.blueprint import Fact
+from schemas.blueprint import Fact, FromFact
 from schemas.evolution import Target
-from services.sim.json_schema import plain
-from services.sim.plan_steps import Planned, scalars
+from services.sim.json_schema import plain, resolve
+from services.sim.plan_clauses import awkward
+from services.sim.plan_steps import Planned, required_of, scalars
 from services.sim.vocabulary import is_vague
 
 Json = dict[str, Any]
@@ -51,7 +52,7 @@ def score(sketch: Sketch, target: Target) -> float:
     possible = sum(step.wave > 0 for step in steps)
     value = 6.0 * flowing / possible if possible else 6.0
     value += 1.5 if any(step.meaning.writes for step in steps if step.wave == steps[-1].wave) else 0.0
-    value -= 1.0 * sum(not step.values for step in steps)
+    value -= sum(1.8 if step.meaning.writes else 1.0 for step in steps if not step.values)
     value -= 0.7 * max(0, len(sketch.facts) - 4)
     value -= 1.5 * any(step.meaning.writes and step.meaning.verb == "delete" for step in steps[:-1])
     value -= 1.2 * idle(steps)
@@ -63,10 +64,28 @@ def score(sketch: Sketch, target: Target) -> float:
     made = {step.id for step in steps if step.meaning.verb == "create"}
     value -= 2.5 * sum(step.meaning.verb == "delete" and bool(made & set(step.needs)) for step in steps)
     value -= 2.5 * undone(steps)
+    creations = [(step.meaning.entity, step.tool.name) for step in steps if step.meaning.verb == "create"]
+    value -= 1.5 * (len(dict.fromkeys(creations)) - len(dict.fromkeys(entity for entity, _ in creations)))
+    value -= 1.5 * awkward(steps, sketch.facts)
     value -= 0.8 * sum(is_vague(fact) for fact in sketch.facts.values())
     if not sketch.facts:
         value -= 3.0 if "clarifies" in target.flags else 0.5
     return value
+
+
+def askable(sketch: Sketch) -> list[str]:
+    """Names of the facts that the user may keep back: those that a required argument takes as they are."""
+    needed = [
+        source.fact
+        for step in sketch.steps
+        for name in required_of(resolve(step.tool.input_schema))
+        if isinstance(source := step.sources.get(name), FromFact)
+    ]
+    return [
+        name
+        for name in dict.fromkeys(needed)
+        if name in sketch.facts and not isinstance(sketch.facts[name].value, bool)
+    ]
 
 
 def idle(steps: Sequence[Planned]) -> int:

@@ -7,29 +7,33 @@ returned. A handful of seeded attempts are made and scored; the best one is kept
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from schemas.catalog import Cluster, ToolSpec
+from schemas.blueprint import FromStep
+from schemas.catalog import ToolSpec
 from schemas.diversity import depth_bucket
 from schemas.evolution import Shape, Target
 from services.sim.json_schema import plain, resolve
 from services.sim.plan_arguments import Filler
 from services.sim.plan_clauses import several
-from services.sim.plan_score import Sketch, score
+from services.sim.plan_score import Sketch, askable, score
 from services.sim.plan_steps import Filling, Planned, Unfillable, required_of
-from services.sim.plan_survey import Trail, survey
+from services.sim.plan_survey import Trail
 from services.sim.plan_waves import Made, fits_beside
-from services.sim.vocabulary import name_words
-from services.worlds.world import World
+from services.sim.vocabulary import name_words, snake
+from services.worlds.world import Meaning, World
 
 Json = dict[str, Any]
 
 ATTEMPTS: Final = 6
-GOOD_ENOUGH: Final = (7.2, 7.0, 6.5, 6.0, 5.5, 5.0)
+GOOD_ENOUGH: Final = (6.7, 6.2, 5.5, 5.0, 4.5, 4.0)
 """Scores at which no further attempt is made, by the number of the attempt."""
-CANDIDATES: Final = 8
-REFILLS: Final = 3
+CANDIDATES: Final = 6
+BOUNDS: Final = (("start", "end"), ("from", "to"), ("since", "until"), ("after", "before"), ("begin", "end"))
+DATED: Final = re.compile(r"\d{4}-\d\d-\d\d")
+REFILLS: Final = 2
 FIRST: Final = {
     "list": 3.0,
     "search": 4.0,
@@ -68,9 +72,8 @@ ALONE: Final = {
 }
 
 
-def search(target: Target, cluster: Cluster, world: World, state: Json, rng: random.Random) -> Sketch | None:
+def search(target: Target, trail: Trail, world: World, state: Json, rng: random.Random) -> Sketch | None:
     """The best plan of several attempts that has the target's shape; ``None`` where all of them failed."""
-    trail = survey(cluster, world)
     if not trail.tools:
         return None
     best: Sketch | None = None
@@ -86,6 +89,8 @@ def search(target: Target, cluster: Cluster, world: World, state: Json, rng: ran
             continue
         if target.shape in ("chain", "dag") and not any(step.needs for step in sketch.steps):
             # A dag without a flow of data is a parallel; a chain without one is an order for its own sake.
+            continue
+        if "clarifies" in target.flags and not askable(sketch):
             continue
         value = score(sketch, target)
         if value > best_score:
@@ -219,7 +224,12 @@ def beside(
     """Whether a call fits into its wave, and shows or does something that no earlier step did."""
     meaning = trail.meanings[tool.name]
     seen = plain(observation)
-    if not meaning.writes and any(plain(step.observation) == seen for step in sketch.steps):
+    asked = plain(filling.values)
+    if not meaning.writes and any(
+        plain(step.observation) == seen
+        or (plain(step.values) == asked and step.meaning.entity == meaning.entity and asked != "{}")
+        for step in sketch.steps
+    ):
         return False
     new = Made(tool.server, tool.name, filling.values, observation, meaning.writes, meaning.verb == "create")
     return fits_beside(world, sketch.opened, [step for step in sketch.steps if step.wave == wave], new)
@@ -267,7 +277,7 @@ def ranking(
         no_arguments = not required_of(resolve(tool.input_schema))
         if no_arguments and (alone or not first):
             weight *= 0.3
-        if target.shape == "parallel" and no_arguments:
+        if no_arguments and (target.shape == "parallel" or "clarifies" in target.flags):
             weight *= 0.4
         if any(
             step.meaning.verb == "create" and step.meaning.entity == meaning.entity for step in earlier
@@ -304,11 +314,37 @@ def try_tool(
         return None
     if any(step.values == filling.values or same_thing(step, filling) for step in same):
         return None
+    beside_it = [step for step in same if step.wave > max((one.wave for one in earlier), default=-1)]
+    if any(step.values.keys() != filling.values.keys() for step in beside_it):
+        # The user speaks of both at once ("the meetings of the first two calendars"): no condition on one.
+        return None
+    if backwards(filling.values) or changes_nothing(meaning, filling):
+        return None
     filling.renamed = filler.renamed
-    state, observation = world.call(sketch.state, tool.name, filling.values)
+    state, observation = trail.call(world, sketch.state, tool.name, filling.values)
     if observation.error:
         return None
     return filling, state, observation.content
+
+
+def changes_nothing(meaning: Meaning, filling: Filling) -> bool:
+    """Whether a call that updates a record says nothing of what is to change."""
+    plain_update = meaning.phrases[0].startswith(("update", "change", "edit", "modify", "make a change"))
+    return plain_update and not any(
+        not isinstance(source, FromStep) and not name_words(name).endswith((" ID", "ID"))
+        for name, source in filling.sources.items()
+    )
+
+
+def backwards(values: Json) -> bool:
+    """Whether a period ends before it begins."""
+    texts = {snake(name): value for name, value in values.items() if isinstance(value, str)}
+    for first, last in BOUNDS:
+        starts = [text for name, text in texts.items() if first in name.split("_")]
+        ends = [text for name, text in texts.items() if last in name.split("_")]
+        if starts and ends and DATED.match(starts[0]) and DATED.match(ends[0]) and ends[0] <= starts[0]:
+            return True
+    return False
 
 
 def same_thing(step: Planned, filling: Filling) -> bool:

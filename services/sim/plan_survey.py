@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from schemas.catalog import Cluster, Edge, ToolSpec
-from services.sim.json_schema import property_schema, resolve
+from services.sim.json_schema import plain, property_schema, resolve
 from services.sim.plan_steps import required_of
 from services.sim.vocabulary import snake
 from services.worlds.clarity import CLEAR
 from services.worlds.credentials import is_credential
-from services.worlds.world import Meaning, World
+from services.worlds.world import Meaning, Observation, World
 
 Json = dict[str, Any]
 
@@ -20,7 +20,7 @@ MAX_REQUIRED: Final = 5
 MAX_LEVELS: Final = 5
 ENOUGH: Final = 4
 """Clear tools of a cluster from which on the others are passed over."""
-UNCLEAR: Final = 0.38
+UNCLEAR: Final = 0.42
 """Tools less clear than this are not planned with."""
 SIGNING_IN: Final = re.compile(
     r"(^|_)(oauth\d?|access_tokens?|refresh_tokens?|token|login|logout|sign_?in|signin|sign_?out|credentials?|secrets?"
@@ -40,6 +40,18 @@ class Trail:
     """Length in tools of the longest path of edges that starts at a tool."""
     clarity: dict[str, float]
     """How well a person could ask for each tool, by its name."""
+    tried: dict[tuple[int, str, str], tuple[Json, Json, Observation]] = field(default_factory=dict)
+    """Calls already made: the same one is tried again and again while a plan is searched for."""
+
+    def call(self, world: World, state: Json, tool: str, values: Json) -> tuple[Json, Observation]:
+        """``world.call``, remembered by state, tool and values. States never change, so identity will do."""
+        key = (id(state), tool, plain(values))
+        found = self.tried.get(key)
+        if found is None:
+            after, observation = world.call(state, tool, values)
+            # The state is kept beside the answer, so that its identity cannot pass to another one.
+            found = self.tried[key] = (state, after, observation)
+        return found[1], found[2]
 
 
 def survey(cluster: Cluster, world: World) -> Trail:
@@ -56,8 +68,8 @@ def survey(cluster: Cluster, world: World) -> Trail:
     possible = [
         tool for tool in cluster.tools if burdens[tool.name] < float("inf") and clear[tool.name] >= UNCLEAR
     ]
-    plain = [tool for tool in possible if clear[tool.name] >= CLEAR]
-    usable = plain if len(plain) >= ENOUGH else possible
+    clearest = [tool for tool in possible if clear[tool.name] >= CLEAR]
+    usable = clearest if len(clearest) >= ENOUGH else possible
     light = [tool for tool in usable if burdens[tool.name] <= MAX_REQUIRED]
     chosen = light if len(light) >= min(2, len(usable)) else usable
     names = {f"{tool.server}/{tool.name}" for tool in chosen}

@@ -6,15 +6,15 @@ import random
 from collections.abc import Sequence
 from typing import Any, Final
 
-from schemas.blueprint import AnswerFact, Fact, Fault, FromFact, PlanBlueprint, Step
+from schemas.blueprint import AnswerFact, Fact, Fault, PlanBlueprint, Step
 from schemas.catalog import Cluster, ToolSpec
 from services.sim.goal_text import write_goal
-from services.sim.json_schema import resolve
 from services.sim.personas import PERSONAS
 from services.sim.plan_answers import choose_answers
-from services.sim.plan_score import Sketch
+from services.sim.plan_score import Sketch, askable
 from services.sim.plan_search import search
-from services.sim.plan_steps import Planned, required_of
+from services.sim.plan_steps import Planned
+from services.sim.plan_survey import survey
 from services.sim.plan_waves import delayable
 from services.sim.wording import ORDINALS
 from services.worlds.world import World
@@ -22,7 +22,7 @@ from services.worlds.world import World
 Json = dict[str, Any]
 
 ROUNDS: Final = 4
-MAX_MISSES: Final = 2
+MAX_MISSES: Final = 1
 """Searches without any plan after which the cluster is taken not to give one."""
 FAULTS: Final = ("timeout", "rate_limited", "unavailable")
 
@@ -51,9 +51,10 @@ def draft(command: PlanBlueprint, cluster: Cluster, world: World, state: Json) -
     """
     target = command.target
     misses = 0
+    trail = survey(cluster, world)
     for number in range(ROUNDS):
         rng = random.Random(f"{command.seed}/plan/{number}")
-        sketch = search(target, cluster, world, state, rng)
+        sketch = search(target, trail, world, state, rng)
         if sketch is None:
             misses += 1
             if misses == MAX_MISSES:
@@ -99,17 +100,7 @@ def as_json(
 
 def keep_back(sketch: Sketch, rng: random.Random) -> bool:
     """Marks one fact as told only when asked for: one that a required argument takes as it is."""
-    needed = [
-        source.fact
-        for step in sketch.steps
-        for name in required_of(resolve(step.tool.input_schema))
-        if isinstance(source := step.sources.get(name), FromFact)
-    ]
-    candidates = [
-        name
-        for name in dict.fromkeys(needed)
-        if name in sketch.facts and not isinstance(sketch.facts[name].value, bool)
-    ]
+    candidates = askable(sketch)
     if not candidates:
         return False
     alone = [name for name in candidates if not sketch.facts[name].label.startswith(ORDINALS)]

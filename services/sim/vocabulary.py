@@ -6,6 +6,7 @@ Small tables of ours; nothing here depends on a language library.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from schemas.blueprint import Fact
@@ -48,7 +49,7 @@ USER_VERBS: Final = frozenset(
 IDENTIFIERS: Final = (
     "number", "id", "code", "key", "name", "identifier", "uuid", "slug", "handle", "address", "email",
     "symbol",
-    "reference", "ref", "index",
+    "reference", "ref", "index", "arn", "guid", "sid", "uid",
 )  # fmt: skip
 PEOPLE: Final = frozenset(
     """
@@ -65,16 +66,19 @@ GENERIC_KEYS: Final = frozenset(
 """Keys of lists that say nothing of what is in them."""
 
 
+@lru_cache(maxsize=16384)
 def snake(name: str) -> str:
     """An identifier in snake case."""
     return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_")
 
 
+@lru_cache(maxsize=16384)
 def is_technical(name: str) -> bool:
     """Whether a parameter is a technicality that no user speaks of (paging, formats, headers, secrets)."""
     return is_control(name) or TECHNICAL.search(snake(name)) is not None or name.startswith(("$", "."))
 
 
+@lru_cache(maxsize=16384)
 def is_spoken(name: str) -> bool:
     """Whether a user would think of mentioning an optional parameter of this name."""
     return any(word in SPOKEN for word in snake(name).split("_"))

@@ -73,8 +73,10 @@ def addressed(clause: str) -> str:
 
 def definite(clause: str) -> str:
     """The clause about the things at hand: "cancel an order of that man" → "cancel the order of the man"."""
-    clause = re.sub(r"(?<!first )(?<!other )\btwo (?=[a-z]+s\b)", "both ", clause)
-    clause = re.sub(r"(?<!first )(?<!other )\b(three|four|five) (?=[a-z]+s\b)", r"all \1 ", clause)
+    clause = re.sub(r"(?<!first )(?<!other )\btwo (?=(?:[a-z]+ )?[a-z]+s\b)", "both ", clause)
+    clause = re.sub(
+        r"(?<!first )(?<!other )\b(three|four|five) (?=(?:[a-z]+ )?[a-z]+s\b)", r"all \1 ", clause
+    )
     clause = re.sub(r"\b(a|an|another)\s(?!(?:lot|few|bit|while|time|day|week|month|year)\b)", "the ", clause)
     clause = re.sub(r"^(\w+(?: up| at| on| in| out| back)?) that (?=\w)", r"\1 the ", clause)
     return re.sub(r"\b(for|of|to|from|in|on|at|with|by|about|into) that (?=\w)", r"\1 the ", clause)

@@ -25,8 +25,9 @@ CLEAR: Final = 0.6
 MAX_DEPTH: Final = 3
 VAGUE: Final = frozenset(
     listed(
-        "record result response object resource entity element thing value detail get set all new key type"
-        " operation method function call handler page root index config param parameter custom default internal"
+        "metadata record result response object resource entity element thing value detail get set all new"
+        " key type operation method function call handler page root index config parameter custom default"
+        " internal"
     )
 )
 """Entities that say nothing of what is meant."""
@@ -42,10 +43,13 @@ def clarity(spec: ToolSpec, reading: Reading, referred: frozenset[str]) -> float
     schemas = parameters(spec)
     for name in required(spec):
         part = schemas.get(name)
-        if part is None or is_control(name):
+        if part is None:
+            continue
+        if is_control(name):
+            score = min(score, 1.0 if fixed(part) else 0.45)
             continue
         said = reading.labels.get(name, "")
-        named = 1.0 if is_sayable(said) else 0.4
+        named = 0.4 if not is_sayable(said) else 0.5 if said in {"ID", "IDs", "key", "value"} else 1.0
         valued = 1.0 if name in referred or sayable(name, part, spec.input_schema) else 0.35
         score = min(score, named * valued)
     return score
@@ -56,8 +60,8 @@ def entity_clarity(reading: Reading, description: str) -> float:
     words = reading.entity.lower().split()
     if not words or words[-1] in VAGUE:
         return 0.5 if words and from_description(description) else 0.25
-    if len(words) > 4:
-        return 0.4
+    if len(words) > 4 or re.fullmatch(r"\w{4,}ed", words[-1]):
+        return 0.35
     unknown = [word for word in words if not is_sayable(word)]
     prose = set(re.findall(r"(?<![\w./-])[a-z]{4,}(?![\w/-])", description))
     if unknown and all(word in prose for word in unknown):
@@ -70,7 +74,7 @@ def entity_clarity(reading: Reading, description: str) -> float:
 def sayable(name: str, schema: Json, root: Json, depth: int = 0) -> bool:
     """Whether a person could say a value of this parameter: its name, form or examples tell what it is."""
     schema = resolved(schema, root)
-    if "const" in schema or "default" in schema or schema.get("enum"):
+    if fixed(schema):
         return True
     which = kind(schema)
     if which in {"boolean", "null"}:
@@ -89,6 +93,11 @@ def sayable(name: str, schema: Json, root: Json, depth: int = 0) -> bool:
     return _text(name, schema)
 
 
+def fixed(schema: Json) -> bool:
+    """Whether the schema itself offers a value."""
+    return "const" in schema or "default" in schema or bool(schema.get("enum"))
+
+
 def _counts(name: str, schema: Json) -> bool:
     """Whether a number has a name that says what it counts or measures."""
     words = tokens(name)
@@ -97,7 +106,7 @@ def _counts(name: str, schema: Json) -> bool:
 
 def _text(name: str, schema: Json) -> bool:
     form = schema.get("format")
-    if isinstance(form, str) and norm(form) in FORMATS and norm(form) not in {"byte"}:
+    if isinstance(form, str) and norm(form) in FORMATS and norm(form) != "byte":
         return True
     rng = random.Random(0)
     if from_format(name, schema, rng) is not None or example_of(schema) is not None or schema.get("pattern"):

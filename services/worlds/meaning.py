@@ -116,5 +116,7 @@ def _labels(names: dict[str, Json], draft: Draft, entity: str) -> dict[str, str]
         if said in {"ID", "name", "slug", "key", "code", "UUID", "IDs", "number"}:
             of = entity if name == draft.key else owners.get(name, "")
             said = f"{of} {said}" if of and not of.endswith(said) else said
+        if said in {"name", "title", "type", "code", "number"} and entity and len(entity.split()) <= 2:
+            said = f"{entity} {said}" if not entity.endswith(said) else said
         labels[name] = said
     return labels

@@ -26,6 +26,16 @@ _UNCLEAN: Final = re.compile(
     r"|(?i:\b(?:true|false|null|deprecated|todo|param|args?|json|schema|oauth|scope|endpoint|playground|http|api"
     r"|utc|you|we|this|which|these|those|it|they|note|default)\b)"
 )
+_STIFF: Final = re.compile(
+    r"\b(?:specified|given|provided|authenticat\w+|identified|particular|certain|numeric|belonging|associated|any"
+    r"|specific|corresponding|respective|caller|currently|cursored|collection|instance|by\s(?:\w+\s){0,2}ids?|was|were"
+    r"|have been|has been|has|such|multiple|single|various|available|i|e|existing|based|matching|it)\b|'s\b",
+    re.IGNORECASE,
+)
+"""Words of reference manuals: nobody asks like that."""
+_EMPTY: Final = re.compile(
+    r"(?:the |a |an |all |some |more |new )*(?:details?|information|data|info|lists?|results?|items?)"
+)
 _CAMEL: Final = re.compile(r"[a-z][A-Z]|_|\w\.\w")
 _TAIL: Final = re.compile(
     r"\s+(?:that|which|who|where|when|so that|as well as|including|such as|if|using|via|based on|"
@@ -39,7 +49,7 @@ _ENDINGS: Final = frozenset(
     )
 )
 _DETERMINERS: Final = frozenset(
-    listed("a an the my all any this that these each every some one your new another existing")
+    listed("more a an the my all any this that these each every some one your new another existing")
 )
 
 
@@ -63,6 +73,8 @@ def _clause(sentence: str) -> str:
         sentence = _TAIL.sub("", sentence)
         words = sentence.split()
     if not 2 <= len(words) <= MAX_WORDS or _UNCLEAN.search(sentence):
+        return ""
+    if _STIFF.search(sentence) or _EMPTY.fullmatch(" ".join(words[1:]).lower()):
         return ""
     verb = base(words[0].lower())
     if verb is None or (words[0].lower() != verb and words[0].lower().endswith("ing")):
@@ -106,6 +118,7 @@ def _with_article(said: list[str]) -> str:
     second = said[1].lower()
     if (
         second in _DETERMINERS
+        or not countable(second)
         or singular(second) != second
         or not second.isalpha()
         or second[-2:] in {"ly", "to"}
@@ -140,7 +153,7 @@ def phrases(
     said = from_description(description)
     forms: dict[Verb, tuple[str, ...]] = {
         "list": (f"list the {many}", f"see all {many}", f"get a list of {many}"),
-        "search": (f"search for {many}", f"find {many}", f"look for matching {many}"),
+        "search": (f"search for {many}", f"find {many}", f"look for {many}"),
         "get": (f"look up {one}", f"see {the}", f"get the details of {one}"),
         "create": (f"create {_new(entity)}", f"add {_new(entity)}", f"set up {_new(entity)}"),
         "update": (f"update {one}", f"change {one}", f"make a change to {one}"),
@@ -171,5 +184,5 @@ def _act(action: tuple[str, ...], entity: str, one: str) -> tuple[str, ...]:
     rest = " ".join(words[1:])
     object_ = article(rest) if rest and rest not in entity else one
     if entity in {verb, "record", ""}:
-        return (f"{verb} it", f"{verb} something")
+        return (f"{verb} a record", f"{verb} the record")
     return (f"{verb} {object_}", f"{verb} the {entity}")

@@ -65,6 +65,9 @@ def _bent(made: str, expression: re.Pattern[str], low: int, high: int) -> str:
 
 def _sized(made: str, low: int, high: int, rng: random.Random) -> str:
     """The text cut or filled up to the allowed length."""
+    if len(made) > high and len(made.split()) > 3:
+        short = [text for text in (*lex.TOPICS, *lex.TAGS) if low <= len(text) <= high]
+        made = rng.choice(short) if short else made
     if len(made) > high:
         cut = made[:high].rstrip(" -.,:/")
         made = cut if len(cut) >= low else made[:high]

@@ -31,7 +31,7 @@ EXPANDED: Final = {
     "pics": "pictures", "info": "information", "stats": "statistics", "asin": "product code",
     "pageno": "page number", "fromdate": "from date", "todate": "to date", "startdate": "start date",
     "enddate": "end date", "starttime": "start time", "endtime": "end time", "createdate": "creation date",
-    "vat": "VAT",
+    "cert": "certificate", "certs": "certificates", "gid": "id", "guid": "id", "uid": "id",
 }  # fmt: skip
 """Abbreviations as people say them."""
 
@@ -269,21 +269,26 @@ def is_word(word: str) -> bool:
 @lru_cache(maxsize=65536)
 def apart(word: str) -> tuple[str, ...]:
     """A run-together word as its two or three plain words ("driverlocation"); itself where it is none."""
-    if len(word) < 7 or is_word(word) or not word.isalpha():
+    if is_word(word) or not word.isalpha():
+        return (word,)
+    ending = next((end for end in ("ids", "id") if word.endswith(end)), "")
+    if ending and is_word(word.removesuffix(ending)):
+        return (word.removesuffix(ending), ending)
+    if len(word) < 7:
         return (word,)
     for middle in range(len(word) - 3, 2, -1):
         first, rest = word[:middle], word[middle:]
         if is_word(first) and is_word(rest):
             return (first, rest)
     for middle in range(len(word) - 3, 2, -1):
-        first, rest = word[:middle], apart(word[middle:])
-        if is_word(first) and len(rest) == 2:
-            return (first, *rest)
+        first, others = word[:middle], apart(word[middle:])
+        if is_word(first) and len(others) == 2:
+            return (first, *others)
     return (word,)
 
 
 def in_words(words: tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    """Tokens as a person says them: abbreviations in full, run-together words apart, nothing twice in a row."""
+    """Tokens as a person says them: abbreviations in full, run-together words apart, none twice in a row."""
     said: list[str] = []
     for at, word in enumerate(words):
         if word == "no" and at < len(words) - 1:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.catalog import ToolSpec
-from services.worlds.clarity import clarity, sayable
 from services.worlds.checking import Checker, with_defaults
+from services.worlds.clarity import clarity, sayable
 from services.worlds.credentials import is_credential
 from services.worlds.fitting import copied, dice
 from services.worlds.generic import SimulatedServer

@@ -88,6 +88,7 @@ class Process:
     """A ``tds`` process under way. Its output goes to files, so that no pipe fills up."""
 
     def __init__(self, arguments: Sequence[str], folder: Path, environ: Mapping[str, str] | None) -> None:
+        self._arguments = tuple(arguments)
         folder.mkdir(parents=True, exist_ok=True)
         number = len(list(folder.glob("*.out")))
         self._out, self._err = folder / f"{number:03d}.out", folder / f"{number:03d}.err"
@@ -106,9 +107,9 @@ class Process:
             pid, status, usage = os.wait4(self._popen.pid, os.WNOHANG)
             if pid:
                 code = self._popen.returncode = os.waitstatus_to_exitcode(status)
-                texts = (one.read_text(encoding="utf-8", errors="replace") for one in (self._out, self._err))
-                peak_mb = usage.ru_maxrss * 1024 / 1e6
-                self.done = Done(code, *texts, time.time() - self.begun_s, peak_mb)
+                out, err = (one.read_text("utf-8", errors="replace") for one in (self._out, self._err))
+                peak_mb = usage.ru_maxrss * 1024 / 1e6  # the kernel counts in KiB
+                self.done = Done(code, out, err, time.time() - self.begun_s, peak_mb)
         return self.done
 
     def wait(self, timeout_s: float) -> Done:
@@ -121,7 +122,7 @@ class Process:
         while self.poll() is None:
             if time.monotonic() > deadline:
                 self.send(signal.SIGKILL)
-                raise TimeoutError(f"{' '.join(map(str, self._popen.args))} did not end in {timeout_s:.0f} s")
+                raise TimeoutError(f"tds {' '.join(self._arguments)} did not end in {timeout_s:.0f} s")
             time.sleep(0.01)
         assert self.done is not None
         return self.done

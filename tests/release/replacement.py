@@ -16,8 +16,12 @@ from tests.support.alteration import altered
 
 Message = dict[str, Any]
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
-TOKEN = r"(?<![\w.]){}(?![\w]|[.,:]\d)"  # a word or number of its own; a sentence may end after it
 SHORTEST = 3
+
+
+def _token(text: str) -> str:
+    """A pattern of the text as a word or number of its own; a sentence may end after it."""
+    return rf"(?<![\w.]){re.escape(text)}(?!\w|[.,:]\d)"
 
 
 def decoded(text: str | None) -> Any:
@@ -39,16 +43,22 @@ def leaves(value: Any) -> Iterator[str | int | float]:
 def told(text: str, value: str | float) -> bool:
     """Whether a text holds a value as a token; numbers also as people write them (1,200 or 20.50)."""
     if isinstance(value, str):
-        return bool(re.search(TOKEN.format(re.escape(value)), text, re.IGNORECASE))
+        return bool(re.search(_token(value), text, re.IGNORECASE))
     forms = {str(value), f"{value:,}", f"{value:.2f}", f"{value:,.2f}"}
-    return any(re.search(TOKEN.format(re.escape(form)), text) for form in forms)
+    return any(re.search(_token(form), text) for form in forms)
 
 
-def told_once(text: str, value: str | float) -> bool:
-    """Whether a text holds a value as a token in one place only: a status may also be a word of the text."""
-    if isinstance(value, str):
-        return len(re.findall(TOKEN.format(re.escape(value)), text, re.IGNORECASE)) == 1
-    return told(text, value)
+def reported(text: str, value: str | float, vocabulary: str) -> bool:
+    """Whether a text reports a value in one place, spelled as it is.
+
+    A single word in small letters (deleted, open) may be one of the text's own: it counts only where
+    ``vocabulary``, what the text's words come from, has no word that begins like it.
+    """
+    if not isinstance(value, str):
+        return told(text, value)
+    if value.isalpha() and value.islower() and value[: max(3, len(value) - 3)] in vocabulary.lower():
+        return False
+    return value in text and len(re.findall(_token(value), text, re.IGNORECASE)) == 1
 
 
 def results(messages: Sequence[Message]) -> list[Any]:
@@ -122,4 +132,4 @@ def _swap(value: Any, old: str | float, new: Any) -> Any:
 
 
 def _in_text(text: str, old: str | float, new: Any) -> str:
-    return re.sub(TOKEN.format(re.escape(str(old))), lambda _: str(new), text)
+    return re.sub(_token(str(old)), lambda _: str(new), text)

@@ -19,11 +19,11 @@ PLANNING = ("planner",)
 
 
 def check(bench: Bench, found: Findings) -> None:
-    out, slots = bench.place("small_model") / "campaign", bench.size(12, 2)
+    out, slots = bench.place("small_model") / "campaign", bench.size(6, 2)
     try:
         with small_model() as url:
             arguments: list[object] = ["--trajectories", slots, "--max-slots", slots, "--seed", 5]
-            arguments += ["--attempts", bench.size(2, 1), "--max-turns", bench.size(12, 4)]
+            arguments += ["--attempts", bench.size(2, 1), "--max-turns", bench.size(8, 4)]
             arguments += ["--generation-size", slots, "--concurrency", 4]
             for role in ("user", "assistant"):
                 arguments += ["--model", f"{role}={NAME}", "--base-url", f"{role}={url}"]

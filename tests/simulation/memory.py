@@ -17,7 +17,9 @@ from services.kit.service import Performer, Service, Step
 
 def remembering(services: tuple[Service, ...]) -> tuple[Service, ...]:
     """The services, with the runner's folds and steps and the planner's unpacking computed once."""
-    return tuple(WRAPPED.get(service.name, lambda same: same)(service) for service in services)
+    return tuple(
+        WRAPPED[service.name](service) if service.name in WRAPPED else service for service in services
+    )
 
 
 def runner(service: Any) -> Performer:

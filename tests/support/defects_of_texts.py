@@ -67,7 +67,8 @@ def leaked_plan(blueprint: Blueprint, messages: Messages, rng: random.Random) ->
         if fact.asked and long and fact.value not in said:
             leaks.append((turns[0], f"I suppose it is about {fact.value}."))
     for index, leak in shuffled(leaks, rng):
-        messages[index]["content"] = " ".join([messages[index]["content"] or "", leak]).strip()
+        # A line of its own: a text may end without a full stop, and must not run on into the leak.
+        messages[index]["content"] = "\n".join([messages[index]["content"] or "", leak]).strip()
         return messages
     return None
 

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -494,23 +495,24 @@ def test_a_budget_below_one_token_a_slot_is_no_leave_to_spend() -> None:
     stage = started_stage(spec(10, budget_tokens=5))
     stage.settle()
     assert {command.allowance.tokens for command in stage.commands.values()} == {1}
-    assert len(stage.commands) == 5
+    assert len(stage.commands) == 3  # what is left for the next generation is known when this one is closed
 
 
 @pytest.mark.parametrize("budget", [{"budget_usd": 1.0}, {"budget_tokens": 1000}])
 def test_a_generation_opens_only_what_is_left_for(budget: dict[str, float]) -> None:
     asked = spec(40, allowance=Allowance(usd=0.25, tokens=250), **budget)
-    stage = started_stage(asked)
-    stage.settle()
-    assert [len(opened.slots) for opened in stage.of(GenerationOpened)] == [3, 1]
+    stage = started_stage(asked, lambda _: End(usd=0.2, tokens=200))
+    stage.run()
+    assert [len(opened.slots) for opened in stage.of(GenerationOpened)][-1] < 3
+    assert brief(stage.events)[-1].startswith("end by budget")
 
 
-def test_what_slots_did_not_use_opens_more_until_the_budget_ends() -> None:
+def test_what_slots_did_not_use_opens_more_until_a_generation_is_cut() -> None:
     asked = spec(40, budget_tokens=1000, allowance=Allowance(tokens=100), lookahead=1)
     stage = started_stage(asked, lambda _: End(tokens=60)).run()
     opened = [len(one.slots) for one in stage.of(GenerationOpened)]
-    assert sum(opened) == len(stage.commands) == 16  # 16 · 60 = 960: the next allowance is not left
-    assert brief(stage.events)[-1] == "end by budget: 16 of 16"
+    assert opened == [3, 3, 3, 3, 2]  # 1000 − 12·60 = 280: two allowances; a cut generation is the last
+    assert brief(stage.events)[-1] == "end by budget: 14 of 14"
     assert stage.finished is not None
     assert "1000 tokens" in stage.finished.detail
     assert not stage.finished.complete
@@ -524,7 +526,7 @@ def test_the_budget_ends_no_campaign_that_has_what_it_wants() -> None:
 
 def test_only_closed_generations_are_settled() -> None:
     """What a slot of an open generation has used so far depends on timing, so it must not show."""
-    asked = spec(40, budget_tokens=600, allowance=Allowance(tokens=100))
+    asked = spec(40, budget_tokens=650, allowance=Allowance(tokens=100))
     stage = started_stage(asked)
     stage.settle()
     for slot in range(6):
@@ -535,11 +537,11 @@ def test_only_closed_generations_are_settled() -> None:
     stage.put(steered(0, 3))
     opened, *_ = stage.settle()
     assert isinstance(opened, GenerationOpened)
-    assert len(opened.slots) == 2  # 600 − 3·10 − 3·100 = 270
+    assert len(opened.slots) == 3  # 650 − 3·10 − 3·100 = 320
 
 
 def test_a_close_read_before_the_runs_that_it_settles_waits_for_them() -> None:
-    asked = spec(40, budget_tokens=600, allowance=Allowance(tokens=100))
+    asked = spec(40, budget_tokens=800, allowance=Allowance(tokens=100))
     stage = started_stage(asked)
     stage.settle()
     ends = [ending(stage.commands[f"c.{slot}.1"], End(tokens=60)) for slot in range(3)]
@@ -548,7 +550,7 @@ def test_a_close_read_before_the_runs_that_it_settles_waits_for_them() -> None:
     stage.put(*ends[:2])
     assert stage.settle() == []
     stage.put(ends[2])
-    assert brief(stage.settle())[0] == "open 2: 6-6 by 1"  # 600 − 3·60 − 3·100 = 120
+    assert brief(stage.settle())[0] == "open 2: 6-8 by 1"  # 800 − 3·60 − 3·100 = 320
 
 
 def test_the_usage_of_failed_attempts_and_retries_counts() -> None:
@@ -718,7 +720,6 @@ def test_a_smaller_budget_draws_a_prefix(lookahead: int) -> None:
         ) <= max(budget, 250)
 
 
-@pytest.mark.xfail(strict=True, reason="a generation cut by the budget shifts the borders of all that follow")
 def test_a_smaller_budget_plans_each_slot_with_the_same_steering() -> None:
     """The planner avoids what the steering says, so another steering is another plan for the same slot."""
     asked = spec(60, generation_size=5, lookahead=2, allowance=Allowance(tokens=250))
@@ -735,12 +736,12 @@ def test_a_smaller_budget_plans_each_slot_with_the_same_steering() -> None:
 KINDS = ("passed", "failed", "content", "unplanned", "infrastructure", "unplannable")
 
 
-def mixed(seed: int) -> Script:
-    """Ends that a run's id draws; two retries at most."""
+def mixed(seed: int, outages: int = 2) -> Script:
+    """Ends that a run's id draws; ``outages`` retries at most."""
 
     def script(command: PlanBlueprint) -> End:
         rng = random.Random(f"{seed}/{command.run}")
-        outage = int(command.retry < 2)
+        outage = int(command.retry < outages)
         (kind,) = rng.choices(KINDS, (6, 2, 1, 1, outage, outage))
         return End(kind, tokens=rng.randrange(10, 120))  # type: ignore[arg-type]
 
@@ -788,6 +789,26 @@ def test_pauses_do_not_change_what_is_decided(asked: CampaignSpec, seed: int, rn
         stage.control("pause" if number % 2 == 0 else "resume", f"n{number}")
     shuffled_run(stage, rng)
     assert stage.chain == straight.chain
+
+
+@settings(max_examples=30, deadline=None)
+@given(CAMPAIGNS, st.integers(0, 999), st.randoms(use_true_random=False))
+def test_outages_pause_until_someone_resumes_and_decide_nothing(
+    asked: CampaignSpec, seed: int, rng: random.Random
+) -> None:
+    def script(command: PlanBlueprint) -> End:
+        return OUTAGE if command.retry < 4 and command.seed % 3 == 0 else mixed(seed, 0)(command)
+
+    def ended(play: Callable[[Stage], Stage]) -> Stage:
+        stage = play(started_stage(asked, script))
+        for number in range(60):
+            if stage.finished is not None:
+                return stage
+            stage.control("resume", f"n{number}")
+            play(stage)
+        raise AssertionError("it never ends")
+
+    assert ended(lambda stage: shuffled_run(stage, rng)).chain == ended(Stage.run).chain
 
 
 def test_a_crash_at_every_event_changes_nothing() -> None:
@@ -997,11 +1018,10 @@ def test_nothing_hangs_on_the_order_of_hashes() -> None:
     assert b"dag" in told[0]
 
 
-@pytest.mark.xfail(strict=True, reason="the console takes 10000 slots a generation; the topic about 4000")
 def test_a_generation_of_the_largest_size_fits_its_topic() -> None:
     """Otherwise the append raises, and the scheduler with it, at every start."""
     long = [cluster("an-honest-server-name#12", "ab", ["ab"], digest="0123456789abcdef")]
     drawn = Cells([offer(one) for one in long])
-    plans = tuple(drawn.draw(3, slot) for slot in range(10_000))
+    plans = tuple(drawn.draw(3, slot) for slot in range(2048))
     opened = GenerationOpened(campaign="c", generation=0, steering_version=0, slots=plans)
     assert len(payload(opened)) <= EVOLUTION_EVENTS.max_bytes

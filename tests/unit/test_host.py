@@ -293,3 +293,29 @@ def test_a_host_that_was_stopped_before_it_ran_does_nothing():
 
     asyncio.run(scene())
     assert len(log.records) == 1
+
+
+class SlowToCommit(MemoryLog):
+    """A log whose commits take a while, so that a stop falls into one."""
+
+    def __init__(self):
+        super().__init__()
+        self.committing = asyncio.Event()
+
+    async def commit(self, group, offsets):
+        self.committing.set()
+        await asyncio.sleep(0.2)
+        await super().commit(group, offsets)
+
+
+def test_a_host_that_is_stopped_while_it_commits_ends(monkeypatch):
+    monkeypatch.setattr("services.kit.host.COMMIT_S", 0.01)
+    log = SlowToCommit()
+    Writer(log).put(command(KEYS[0], "1"))
+
+    async def scene():
+        async with hosted(log, performer(), ends_after(1)):
+            await log.committing.wait()
+        return await log.committed("toy")
+
+    assert asyncio.run(scene())

@@ -76,7 +76,7 @@ F: Final = Fields(
         "ana.whitaker@lumenpress.com", "tom.reyes@halden.co", "office@oriel-studios.net",
         "j.nakamura@brightwater.org", "legal@tamarindfoods.com",
     ), format="email"),
-    access_level=choice("access level", "What the person may do.", ("view", "comment", "edit"), default="view"),
+    access_level=choice("access level", "What they may do.", ("view", "comment", "edit"), default="view"),
     share_id=text("share number", "Identifier of a share, for example SHA-77125."),
     starred=flag("starred", "Whether the document is marked as important."),
 )  # fmt: skip

@@ -215,7 +215,7 @@ def list_requester_tickets(state: State, args: Arguments) -> Any:
 @read(
     "query topic? ticket_status? limit?",
     F.listing("tickets", SUMMARY),
-    "search the tickets for a problem",
+    "search the tickets",
     "find tickets about a problem",
 )
 def search_tickets(state: State, args: Arguments) -> Any:

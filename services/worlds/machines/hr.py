@@ -295,7 +295,7 @@ def get_payslip(state: State, args: Arguments) -> Any:
     "employee_id emergency_contact_name emergency_contact_phone",
     F.object("employee_id employee_name emergency_contact_name emergency_contact_phone"),
     "change an employee's emergency contact",
-    "update an employee's emergency contact",
+    "update the emergency contact of an employee",
 )
 def set_emergency_contact(state: State, args: Arguments) -> Any:
     """Set the person who is called when something happens to an employee."""

@@ -109,7 +109,7 @@ F: Final = Fields(
         ),
     ),
     return_status=choice("return status", "Status of the return.", ("awaiting_parcel", "refunded")),
-    promotion_code=text("discount code", "Discount code of a current promotion, for example SPRING15."),
+    promotion_code=text("promotion code", "Discount code of a current promotion, for example SPRING15."),
     percent_off=integer("discount", "Discount in percent."),
 )  # fmt: skip
 F["line_items"] = array("Items of the order.", F.object("product_id product_name quantity price"))
@@ -308,8 +308,8 @@ def change_shipping_address(state: State, args: Arguments) -> Any:
 @write(
     "order_id promotion_code",
     F.object(ORDER),
-    "use a discount code on an order",
-    "apply a discount code to an order",
+    "use a promotion code on an order",
+    "apply a promotion code to an order",
 )
 def apply_promotion(state: State, args: Arguments) -> Any:
     """Apply a discount code to an order that has not shipped yet. An order takes one code only."""

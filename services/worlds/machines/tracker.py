@@ -78,7 +78,7 @@ F: Final = Fields(
     assignee_name=text("team member", "Full name of the team member."),
     team_role=text("role", "Role in the team."),
     open_task_count=integer("open tasks", "Number of unfinished tasks assigned to the team member."),
-    hours_spent=number("hours", "Hours to log.", (0.5, 1.25, 2.0, 3.5, 6.0), exclusiveMinimum=0, maximum=24),
+    hours_spent=number("number of hours", "Hours worked.", (0.5, 1.25, 3.5), exclusiveMinimum=0, maximum=24),
     hours_logged=number("hours logged", "Hours of work logged on the task so far."),
     task_comment=text("comment", "Text of the comment.", (
         "Waiting for the vendor's answer until Wednesday.", "The first draft is ready for feedback.",
@@ -226,7 +226,7 @@ def _load(state: State, assignee_id: str) -> int:
 @write(
     "milestone_id task_title task_priority? due_date?",
     F.object(TASK),
-    "add a task to a project",
+    "add a task to a milestone",
     "create a task for a milestone",
 )
 def create_task(state: State, args: Arguments) -> Any:

@@ -1,0 +1,130 @@
+"""The release checks see what they are there to see: each fails on what it must not let pass."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.console.export import model_name
+from services.worlds.machines import MACHINES
+from services.worlds.world import World
+from tests.release import crashes, faults
+from tests.release.bench import Findings
+from tests.release.replacement import candidates, fresh, from_results_alone, replaced, reported, told
+from tests.release.sent_messages import check_messages
+from tests.support.nonce_server import sha256, unmarked
+
+ORDER = {"order_id": "ORD-1204", "total": 12, "status": "open"}
+DIALOGUE: list[dict[str, Any]] = [
+    {"role": "user", "content": "Cancel the order of Ada Byron."},
+    {"role": "tool", "name": "find", "content": json.dumps(ORDER)},
+]
+
+
+def written(path: Path, lines: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_values_are_found_in_results_and_replaced_with_their_type():
+    assert from_results_alone(DIALOGUE, "ORD-1204")
+    assert not from_results_alone([*DIALOGUE, {"role": "user", "content": "I mean ORD-1204."}], "ORD-1204")
+    assert candidates(iter(["open", 12, "ORD-1204"])) == ["ORD-1204", "open", 12]
+    for value in ("ORD-1204", 12, "2026-03-04", 2.5):
+        new = fresh(value, DIALOGUE, random.Random(1))
+        assert type(new) is type(value)
+        assert not told(json.dumps(DIALOGUE), new)
+    changed = json.loads(replaced(DIALOGUE, 12, 15)[1]["content"])
+    assert changed == {**ORDER, "total": 15}
+    assert told("It costs 1,200.50 in all.", 1200.5)
+    assert not told("ORD-12045 is open", "ORD-1204")
+    assert reported("The title is Two Rivers.", "Two Rivers", "")
+    assert not reported("I took Two Rivers; the title is two rivers.", "Two Rivers", "")
+    assert not reported("I had it deleted.", "deleted", "Delete the file.")
+    assert reported("Its status is deleted.", "deleted", "Read the file.")
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({}, ""),
+        ({"content": "Other (ref 00000000000000aa)"}, "text"),
+        ({"content": "Done (ref 00000000000000bb)"}, "never sent"),
+        ({"content": "Done"}, "never sent"),
+    ],
+)
+def test_a_message_that_was_not_sent_is_seen(tmp_path: Path, change: dict[str, Any], complaint: str):
+    text = "Done (ref 00000000000000aa)"
+    sent = {
+        "kind": "sending", "nonce": "00000000000000aa", "run": "c.0.1", "role": "assistant",
+        "content_sha256": sha256(text), "calls": [],
+    }  # fmt: skip
+    messages = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": text, **change}]
+    found = Findings()
+    dataset = written(tmp_path / "dataset.jsonl", [{"id": "c.0.1", "messages": messages}])
+    check_messages(dataset, written(tmp_path / "nonces.jsonl", [sent]), found)
+    assert complaint in " ".join(found.wrong)
+    assert bool(found.wrong) == bool(complaint)
+
+
+def test_a_reply_that_is_used_twice_is_seen(tmp_path: Path):
+    text = "Done (ref 00000000000000aa)"
+    sent = {
+        "kind": "sending", "nonce": "00000000000000aa", "run": "c.0.1", "role": "assistant",
+        "content_sha256": sha256(text), "calls": [],
+    }  # fmt: skip
+    messages = [{"role": "user", "content": "Hello"}, *[{"role": "assistant", "content": text}] * 2]
+    found = Findings()
+    dataset = written(tmp_path / "dataset.jsonl", [{"id": "c.0.1", "messages": messages}])
+    check_messages(dataset, written(tmp_path / "nonces.jsonl", [sent]), found)
+    assert found.wrong == ["1 replies used twice"]
+
+
+def test_a_request_sent_more_often_than_it_was_in_flight_is_seen(tmp_path: Path):
+    asked = {"kind": "request", "run": "c.0.1", "turn": 1, "role": "assistant"}
+    nonces = written(tmp_path / "nonces.jsonl", [asked, asked])
+    for in_flight, wrong in ((frozenset({("c.0.1", 1, "assistant")}), 0), (frozenset(), 1)):
+        found = Findings()
+        crashes.check_requests(nonces, [crashes.Kill(1, in_flight)], found)
+        assert len(found.wrong) == wrong
+
+
+def test_a_failure_that_nobody_wrote_down_is_seen(tmp_path: Path):
+    key = {"run": "c.0.1", "turn": 1, "role": "user"}
+    line = {"event": "attempt failed", "code": "rate_limited", **key}
+    for lines, wrong in (([line], 0), ([], 1), ([line, line], 1)):
+        found = Findings()
+        log = written(tmp_path / "run.log", lines)
+        faults.check_attempts([{"fault": "429", **key}, {"fault": "none", **key}], log, found)
+        assert len(found.wrong) == wrong
+
+
+def test_the_nonce_server_takes_references_out_of_scripts():
+    script = {"before": ". (ref 00000000000000aa)", "cut": [" please (ref 0000"], "of": "a (re"}
+    assert unmarked(script) == {"before": ".", "cut": [" please"], "of": "a"}
+
+
+def test_a_row_names_its_model_without_its_latency():
+    assert model_name("sim?latency=0:0.05") == "sim"
+    assert model_name("sim?malformed=0.1&latency=0:1") == "sim?malformed=0.1"
+    assert model_name("openai/gpt-5") == "openai/gpt-5"
+
+
+def test_a_machine_answers_a_time_that_is_none_with_an_error():
+    world = World(MACHINES["calendar"].server.tools, 3)
+    state = world.initial()
+    given = {
+        name: (world.known(state, "create_meeting", name) or [None])[0]
+        or world.invent("create_meeting", name, random.Random(1))
+        for name in world.tools["create_meeting"].input_schema["properties"]
+    }
+    made, observation = world.call(state, "create_meeting", given)
+    assert not observation.error
+    assert made != state
+    after, observation = world.call(state, "create_meeting", {**given, "start_time": "2026-02-30T09:00"})
+    assert observation.error == "invalid_arguments"
+    assert after == state
