@@ -48,8 +48,8 @@ class CampaignSpec(Value):
     campaign: str
     trajectories: int
     seed: int
-    generation_size: int = 25
-    lookahead: int = 2
+    generation_size: int = Field(default=25, ge=1, le=2048)
+    lookahead: int = Field(default=2, ge=1)
     max_slots: int = 0
     """Slots after which the campaign ends short of its goal; 0 means 4 × trajectories."""
     attempts: int = 3

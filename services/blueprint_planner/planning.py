@@ -31,6 +31,7 @@ def plan(
     """
     try:
         value = json.loads(FENCE.sub("", draft.strip())) if isinstance(draft, str) else draft
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair has no place in an event
         parsed = PlanDraft.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]

@@ -284,6 +284,7 @@ def test_each_fault_is_found_and_named(code: str):
     ("text", "code"),
     [
         ("no json", "not_json"),
+        ('{"persona": "half a pair: \\ud83d"}', "not_json"),
         ('{"steps": 3}', "not_a_plan"),
         ("[]", "not_a_plan"),
         ("{}", "no_steps"),
