@@ -341,7 +341,11 @@ def _affordable(campaign: Campaign, spec: CampaignSpec, number: int) -> int:
     if not _budgeted(spec):
         return spec.generation_size
     left = _left(campaign, spec, max(0, number - spec.lookahead + 1))
-    if left < _wanted(spec, len(campaign.slots)) and _closed(campaign) and campaign.admitted < spec.trajectories:
+    if (
+        left < _wanted(spec, len(campaign.slots))
+        and _closed(campaign)
+        and campaign.admitted < spec.trajectories
+    ):
         left = _left(campaign, spec, number)
     return left
 

@@ -45,7 +45,7 @@ WORTH: Final = {
 }  # fmt: skip
 POINTLESS: Final = re.compile(
     r"(^|_)(url|uri|href|link|links|self|hash|etag|checksum|sha\d*|md5|token|cursor|next|prev\w*|kind|object|_type"
-    r"|html|xml|base64|avatar|image|icon|thumbnail|signature|secret|password|key|(status|response|return|error|result)_?(code|message|msg)|page\w*|limit|offset|has_more"
+    r"|html|xml|base64|avatar|image|icon|thumbnail|signature|secret|password|pin|cvv|key|(status|response|return|error|result)_?(code|message|msg)|page\w*|limit|offset|has_more"
     r"|per_page|schema|request_id|trace\w*|success|ok|extensions?|metadata|self_link|uuid|guid|arn|rev\w*|color)($|_)"
 )
 READABLE_NUMBER: Final = re.compile(r"[A-Z]{2,5}-\d+")

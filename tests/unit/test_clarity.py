@@ -1,4 +1,4 @@
-"""Which tools a person could ask for: plain words for the entity and the parameters, values that mean something."""
+"""Which tools a person could ask for: plain words for entity and parameters, values that mean something."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def test_values_are_sayable_when_name_form_or_examples_tell_what_they_are() -> N
 @pytest.mark.parametrize(
     ("identifier", "said"),
     [
-        ("reqId", "request ID"), ("qty", "quantity"), ("orgUnits", "organization units"), ("acct_num", "account number"),
+        ("reqId", "request ID"), ("qty", "quantity"), ("orgUnits", "organization units"),
+        ("acct_num", "account number"),
         ("driverlocation", "driver location"), ("lang", "language"), ("playerid", "player ID"),
         ("no_cache", "no cache"), ("invoice_no", "invoice number"),
     ],

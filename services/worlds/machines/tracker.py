@@ -78,7 +78,9 @@ F: Final = Fields(
     assignee_name=text("team member", "Full name of the team member."),
     team_role=text("role", "Role in the team."),
     open_task_count=integer("open tasks", "Number of unfinished tasks assigned to the team member."),
-    hours_spent=number("number of hours", "Hours worked.", (0.5, 1.25, 3.5), exclusiveMinimum=0, maximum=24),
+    hours_spent=number(
+        "number of hours", "Hours to log.", (0.5, 1.25, 2.0, 3.5, 6.0), exclusiveMinimum=0, maximum=24
+    ),
     hours_logged=number("hours logged", "Hours of work logged on the task so far."),
     task_comment=text("comment", "Text of the comment.", (
         "Waiting for the vendor's answer until Wednesday.", "The first draft is ready for feedback.",
