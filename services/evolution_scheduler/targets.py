@@ -94,20 +94,26 @@ class Cells:
         for one in offers:
             for cell in cells(one):
                 self._servers.setdefault(cell, []).append(one)
-        self._cells = sorted(self._servers)
+        parallel = sorted(cell for cell in self._servers if cell[0] == "parallel")
+        self._draws = [[cell] for cell in sorted(self._servers) if cell not in parallel]
+        if parallel:
+            self._draws.append(parallel)
         self.domains = tuple(sorted({one.domain for one in offers}))
 
     def __len__(self) -> int:
-        return len(self._cells)
+        return len(self._servers)
 
     def draw(self, seed: int, slot: int, redraw: int = 0) -> SlotPlan:
         """One slot's plan: a cell, flags, and a cluster that can serve them, each uniformly.
+
+        The widths of parallel plans count as one cell together: nothing flows between their calls, and
+        clusters are there for what flows.
 
         ``redraw`` > 0 keeps the cell and draws another cluster: for a slot whose cluster turned out to
         give no plan.
         """
         rng = random.Random(f"{seed}/slot/{slot}")
-        shape, depth = cell = rng.choice(self._cells)
+        shape, depth = cell = rng.choice(rng.choice(self._draws))
         flags = rng.choice(FLAG_SETS)
         if shape == "single":
             flags = tuple(flag for flag in flags if flag != "recovers")
