@@ -54,7 +54,7 @@ def _fitting(node: dict[str, Any], defs: dict[str, Any], depth: int) -> st.Searc
         case "string":
             return st.text(max_size=12)
         case "integer":
-            return st.integers(-(2**53), 2**53)
+            return st.integers(node.get("minimum", -(2**53)), node.get("maximum", 2**53))
         case "number":
             return st.floats(allow_nan=False, allow_infinity=False)
         case "boolean":
