@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from schemas.blueprint import AnswerFact, Fact
-from services.sim.plan_clauses import holder_noun
+from services.sim.plan_references import LISTING, holder_noun, names_of
 from services.sim.plan_steps import Planned, scalars
 from services.sim.spelling import literal, spell
 from services.sim.vocabulary import (
@@ -19,10 +19,12 @@ from services.sim.vocabulary import (
     is_technical,
     is_wordy,
     name_words,
+    same,
     snake,
 )
 from services.sim.wording import ORDINALS
 from services.worlds.credentials import is_credential
+from services.worlds.words import singular
 
 MAX_CHARACTERS: Final = 60
 MAX_ITEMS: Final = 2
@@ -111,18 +113,64 @@ GENERIC: Final = frozenset(
 def choose_answers(steps: Sequence[Planned], facts: dict[str, Fact], rng: random.Random) -> list[AnswerFact]:
     """One to three values to report, the most telling first; none where nothing is worth it.
 
+    All are of the last wave, which the request comes down to; where that shows nothing worth it, all are
+    of one earlier step, the latest one.
+    """
+    candidates = [
+        (worth * rng.uniform(0.6, 1.4), fact, text) for worth, fact, text in reportable(steps, facts)
+    ]
+    candidates.sort(key=lambda entry: (-entry[0], entry[1].step, [str(part) for part in entry[1].path]))
+    focus = {step.id for step in focus_of(steps)}
+    kept = [entry for entry in candidates if entry[1].step in focus]
+    if not kept and candidates:
+        # The latest that shows a record of its own comes first: an element of a list is seldom the point.
+        order = {step.id: (step.meaning.verb not in LISTING, index) for index, step in enumerate(steps)}
+        source = max((fact.step for _, fact, _ in candidates), key=lambda name: order[name])
+        kept = [entry for entry in candidates if entry[1].step == source]
+    wanted = rng.choice((1, 1, 2, 2, 3))
+    chosen: list[AnswerFact] = []
+    texts: list[str] = []
+    for _, fact, text in kept:
+        distinct = all(not clash(text, other) for other in texts)
+        if distinct and all(fact.label != other.label for other in chosen):
+            chosen.append(fact)
+            texts.append(text)
+        if len(chosen) == wanted:
+            break
+    number = {step.id: index for index, step in enumerate(steps)}
+    return sorted(
+        chosen, key=lambda fact: (number[fact.step], [part for part in fact.path if isinstance(part, int)])
+    )
+
+
+def focus_of(steps: Sequence[Planned]) -> list[Planned]:
+    """The steps that a request comes down to: all of the last wave, changes and the reads beside them."""
+    return [step for step in steps if step.wave == steps[-1].wave]
+
+
+def mute(steps: Sequence[Planned], facts: dict[str, Fact]) -> bool:
+    """Whether a plan ends with reads that show nothing to report."""
+    last = [step for step in steps if step.wave == steps[-1].wave]
+    ids = {step.id for step in last}
+    return not any(step.meaning.writes for step in last) and not any(
+        fact.step in ids for _, fact, _ in reportable(steps, facts)
+    )
+
+
+def reportable(steps: Sequence[Planned], facts: dict[str, Fact]) -> Iterator[tuple[float, AnswerFact, str]]:
+    """What could be reported, with its worth and its text, by labels that can mean nothing else.
+
     A value that the user said, or that an argument carried, tells the user nothing and proves nothing.
     """
     said = [spell(fact.value).lower() for fact in facts.values()]
-    twins = {step.id: [other for other in steps if other.tool.name == step.tool.name] for step in steps}
     passed = {literal_or(value) for step in steps for value in leaves_of(step.values)}
-    last = steps[-1].wave
-    unclear = ambiguous(steps)
     held = {fact.label for fact in facts.values()}
-    candidates: list[tuple[float, str, AnswerFact, str]] = []
+    last = steps[-1].wave
+    places = shown_by(steps)
     for step in steps:
+        twins = [other for other in steps if other.tool.name == step.tool.name]
         for path, value in scalars(step.observation):
-            if any(isinstance(part, int) and part >= MAX_ITEMS for part in path):
+            if not placeable(step, path):
                 continue
             text = literal_or(value)
             worth = worth_of(path, value, text)
@@ -134,39 +182,38 @@ def choose_answers(steps: Sequence[Planned], facts: dict[str, Fact], rng: random
                 worth *= 2.0
             nearness = 3.0 if step.wave == last else 1.0 if step.meaning.verb == "get" else 0.3
             label = label_of(step, path, text)
-            if len(twins[step.id]) > 1:
+            if label in held or label.lower() in GENERIC or not says_enough(label):
+                continue
+            if len(twins) > 1:
                 if any(isinstance(part, int) for part in path):
                     continue
-                place = ORDINALS[min(twins[step.id].index(step), 3)]
+                place = ORDINALS[min(place_of(step, twins), 3)]
                 new = "new " if step.meaning.verb == "create" else ""
                 label = f"{without(label, step.meaning.entity)} of the {place} {new}{step.meaning.entity}"
-            if (step.id, path) in unclear or label in held:
+            label = told_apart(label, step, path, text, twins, steps, places)
+            if not label or label in held or not all(map(is_wordy, label.split(" of the "))):
                 continue
-            if not is_wordy(label) or label.lower() in GENERIC or not says_enough(label):
-                continue
-            candidates.append(
-                (
-                    worth * nearness * rng.uniform(0.6, 1.4),
-                    label,
-                    AnswerFact(label=label, step=step.id, path=path),
-                    text,
-                )
-            )
-    candidates.sort(key=lambda entry: (-entry[0], entry[2].step, [str(part) for part in entry[2].path]))
-    wanted = rng.choice((1, 1, 2, 2, 3))
-    chosen: list[AnswerFact] = []
-    texts: list[str] = []
-    for _, label, fact, text in candidates:
-        distinct = all(not clash(text, other) for other in texts)
-        if distinct and all(label != other.label for other in chosen):
-            chosen.append(fact)
-            texts.append(text)
-        if len(chosen) == wanted:
-            break
-    order = {step.id: index for index, step in enumerate(steps)}
-    return sorted(
-        chosen, key=lambda fact: (order[fact.step], [part for part in fact.path if isinstance(part, int)])
-    )
+            yield worth * nearness, AnswerFact(label=label, step=step.id, path=path), text
+
+
+def place_of(step: Planned, twins: Sequence[Planned]) -> int:
+    """Which of several records of a kind a step is about: by its list where it was taken from one."""
+    for item in step.items:
+        key = next((part for part in reversed(item.path) if isinstance(part, str)), "")
+        generic = not key or name_words(key).split()[-1] in GENERIC_KEYS
+        if item.length > 1 and (generic or same(singular(name_words(key)), step.meaning.entity)):
+            return item.index
+    return list(twins).index(step)
+
+
+def placeable(step: Planned, path: Sequence[str | int]) -> bool:
+    """Whether a value stands in no list, or early in one list of records that has a name.
+
+    The elements of a nameless list within one record ("line items") cannot be called by the record's name.
+    """
+    indices = [part for part in path if isinstance(part, int)]
+    named = step.meaning.verb in LISTING or holder_noun(path, step) != step.meaning.entity
+    return not indices or (len(indices) == 1 and indices[0] < MAX_ITEMS and named)
 
 
 def says_enough(label: str) -> bool:
@@ -174,29 +221,87 @@ def says_enough(label: str) -> bool:
     return " " in label or label.lower() in WORTH or label.lower() in SPOKEN
 
 
-def ambiguous(steps: Sequence[Planned]) -> set[tuple[str, tuple[str | int, ...]]]:
-    """Places of values that a label would not tell from others: another step shows another value for it.
-
-    Of steps one after the other the last one is meant; of steps side by side it is not clear.
-    """
+def shown_by(steps: Sequence[Planned]) -> dict[str, list[tuple[Planned, tuple[str | int, ...], str]]]:
+    """All values of the observations, by what a user calls them without saying which record's they are."""
     shown: dict[str, list[tuple[Planned, tuple[str | int, ...], str]]] = {}
     for step in steps:
         for path, value in scalars(step.observation):
-            shown.setdefault(label_of(step, path, literal_or(value)), []).append(
-                (step, path, literal_or(value))
-            )
-    return {
-        (step.id, path)
-        for places in shown.values()
-        for step, path, text in places
-        if any(
-            other.id != step.id
-            and other.tool.name != step.tool.name
-            and said != text
-            and other.wave >= step.wave
-            for other, _, said in places
-        )
-    }
+            text = literal_or(value)
+            shown.setdefault(bare_label(step, path, text), []).append((step, path, text))
+    return shown
+
+
+def bare_label(step: Planned, path: Sequence[str | int], text: str) -> str:
+    """A value's label without the place of its record in a list: "order status" of any order."""
+    label = label_of(step, path, text)
+    if not any(isinstance(part, int) for part in path):
+        return label
+    noun, words = holder_noun(path, step), label.partition(" of the ")[0]
+    return f"{noun} {words}" if all(word.lower() in GENERIC for word in words.split()) else words
+
+
+def told_apart(
+    label: str,
+    step: Planned,
+    path: Sequence[str | int],
+    text: str,
+    twins: Sequence[Planned],
+    steps: Sequence[Planned],
+    places: dict[str, list[tuple[Planned, tuple[str | int, ...], str]]],
+) -> str:
+    """The label, with its record named where other records show another value for it; empty if it cannot be.
+
+    What a later step shows of the same record counts, and what an earlier one has shown of it does not.
+    """
+    ids = {other.id for other in twins}
+    bare = bare_label(step, path, text)
+    rivals = [
+        (other, place)
+        for other, place, said in places.get(bare, ())
+        if other.id not in ids and said != text and not (one_record(other, step) and other.wave < step.wave)
+    ]
+    if any(isinstance(part, int) for part in path):
+        # "of the first order" names it already, unless there is another list of orders or an order apart.
+        clear = all(not same(holder_noun(place, other), holder_noun(path, step)) for other, place in rivals)
+        return label if clear else ""
+    entity = step.meaning.entity
+    later = [
+        other
+        for other in steps
+        if other.wave > step.wave and same(other.meaning.entity, entity) and not one_record(other, step)
+    ]
+    if not rivals and not later:
+        return label
+    if len(twins) > 1 or any(one_record(other, step) and other.wave > step.wave for other, _ in rivals):
+        return ""
+    made = [other for other in steps if other.meaning.verb == "create" and same(other.meaning.entity, entity)]
+    if len(made) == 1 and (made[0].id == step.id or one_record(made[0], step)):
+        return f"{without(label, entity)} of the new {entity}"
+    if any(same(holder_noun(place, other), entity) for other, place in rivals) or later:
+        return by_place(label, step, steps)
+    # "price of the product", where an order shows a price, too.
+    return "" if entity in label or not entity else f"{label} of the {entity}"
+
+
+def by_place(label: str, step: Planned, steps: Sequence[Planned]) -> str:
+    """The label with the place in a list that its record came from; empty where that is not the one list.
+
+    "due date of the first task" for a task that was looked up from a list of tasks.
+    """
+    entity = step.meaning.entity
+    items = [item for item in step.items if item.length > 1]
+    by_id = {other.id: other for other in steps}
+    of_kind = [
+        other for other in steps if other.meaning.verb in LISTING and same(other.meaning.entity, entity)
+    ]
+    if len(items) != 1 or of_kind != [by_id[items[0].step]] or not names_of(step):
+        return ""
+    return f"{without(label, entity)} of the {ORDINALS[min(items[0].index, 3)]} {entity}"
+
+
+def one_record(one: Planned, other: Planned) -> bool:
+    """Whether two steps returned the same record, by its own id."""
+    return same(one.meaning.entity, other.meaning.entity) and bool({*names_of(one)} & {*names_of(other)})
 
 
 def leaves_of(value: Any) -> Iterator[Any]:

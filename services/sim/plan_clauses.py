@@ -13,23 +13,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.blueprint import Fact, FromFact, FromStep, ListOf
+from services.sim.plan_references import NUMBERS, pointed_at
 from services.sim.plan_steps import Planned
 from services.sim.spelling import spell
 from services.sim.vocabulary import (
-    GENERIC_KEYS,
     PEOPLE,
     USER_VERBS,
     last_word,
-    name_words,
     noun_of,
     same,
 )
-from services.sim.wording import ORDINALS, listed, pick
+from services.sim.wording import ORDINALS, pick
 from services.worlds.vocabulary import is_sayable
 from services.worlds.words import plural as plural_noun
-from services.worlds.words import singular
 
-NUMBERS: Final = {2: "two", 3: "three", 4: "four", 5: "five"}
 ANYONE: Final = r"(?:someone|somebody|a person|a colleague|a user|a customer|a contact|a teammate)"
 AFTER_NOUN: Final = (
     r"(?=$|[.,;:)]|\s+(?:a|an|the|my|your|his|her|its|their|of|in|on|at|to|from|for|by|with|and|or|that|which|who|whose"
@@ -174,68 +171,6 @@ def refer_all(
         text = replaced
         said.append(reference)
     return text, smooth
-
-
-def pointed_at(
-    parameter: str, source: FromStep, group: Sequence[Planned], by_id: dict[str, Planned]
-) -> tuple[str, str]:
-    """What an argument from a result is, as a noun, and how the user points at it.
-
-    "track", "the first track"; "requester", "the requester of the second ticket".
-    """
-    step, origin = group[0], by_id[source.step]
-    twins = [
-        one.id for one in by_id.values() if one.wave == origin.wave and one.tool.name == origin.tool.name
-    ]
-    label = step.meaning.labels.get(parameter) or name_words(parameter)
-    holder = holder_noun(source.path, origin)
-    key = next((part for part in reversed(source.path) if isinstance(part, str)), "")
-    noun = noun_of(label) or noun_of(name_words(key)) or holder
-    if same(noun, list_noun(source.path)):
-        holder = noun
-    holder_reference = ordinal(group, origin, holder, twins)
-    if same(noun, holder):
-        return noun, ordinal(group, origin, noun, twins)
-    if holder in ("result", "record"):
-        return noun, f"the {noun} you get there"
-    return noun, f"the {noun} of {holder_reference}"
-
-
-def list_noun(path: Sequence[str | int]) -> str:
-    """The singular of the key of the innermost list on a path; empty where there is none."""
-    for index in range(len(path) - 1, 0, -1):
-        key = path[index - 1]
-        if isinstance(path[index], int) and isinstance(key, str):
-            words = name_words(key).split()
-            return " ".join([*words[:-1], singular(words[-1])]) if words else ""
-    return ""
-
-
-def holder_noun(path: Sequence[str | int], origin: Planned) -> str:
-    """The noun for the record that holds the value: the singular of the list's key, else the entity."""
-    key, entity = list_noun(path), origin.meaning.entity or "result"
-    plain_key = key and len(key.split()) <= 2 and plural_noun(key).split()[-1].lower() not in GENERIC_KEYS
-    if plain_key or (key and plural_noun(entity) == entity and key in ("item", "entry", "record")):
-        return key
-    return entity
-
-
-def ordinal(group: Sequence[Planned], origin: Planned, noun: str, twins: Sequence[str]) -> str:
-    """How the user points at a record: "the first order", "that order", "the first two orders"."""
-    items = [next((item for item in step.items if item.step == origin.id), None) for step in group]
-    indices = [item.index for item in items if item is not None and item.length > 1]
-    if len(group) > 1 and len(indices) == len(group):
-        unique = sorted(set(indices))
-        if len(unique) > 1 and unique == list(range(len(unique))):
-            return f"the first {NUMBERS.get(len(unique), len(unique))} {plural_noun(noun)}"
-        named = listed([ORDINALS[min(index, 3)] for index in unique])
-        return f"the {named} {plural_noun(noun) if len(unique) > 1 else noun}"
-    if indices:
-        return f"the {ORDINALS[min(indices[0], 3)]} {noun}"
-    new = "new " if origin.meaning.verb == "create" else ""
-    if len(twins) > 1:
-        return f"the {ORDINALS[min(twins.index(origin.id), 3)]} {new}{noun}"
-    return f"the {new}{noun}" if new else f"that {noun}"
 
 
 def substitute(phrase: str, noun: str, reference: str, *, own: bool = True) -> str:

@@ -9,7 +9,9 @@ from typing import Any, Final
 from schemas.blueprint import Fact, FromFact
 from schemas.evolution import Target
 from services.sim.json_schema import plain, resolve
+from services.sim.plan_answers import mute
 from services.sim.plan_clauses import awkward
+from services.sim.plan_references import unclear
 from services.sim.plan_steps import Planned, required_of, scalars
 from services.sim.vocabulary import is_vague
 
@@ -67,6 +69,8 @@ def score(sketch: Sketch, target: Target) -> float:
     creations = [(step.meaning.entity, step.tool.name) for step in steps if step.meaning.verb == "create"]
     value -= 1.5 * (len(dict.fromkeys(creations)) - len(dict.fromkeys(entity for entity, _ in creations)))
     value -= 1.5 * awkward(steps, sketch.facts)
+    value -= 1.5 * mute(steps, sketch.facts)
+    value -= 6.0 * len(unclear(steps, sketch.facts))
     value -= 0.8 * sum(is_vague(fact) for fact in sketch.facts.values())
     if not sketch.facts:
         value -= 3.0 if "clarifies" in target.flags else 0.5

@@ -18,6 +18,7 @@ from schemas.evolution import Shape, Target
 from services.sim.json_schema import plain, resolve
 from services.sim.plan_arguments import Filler
 from services.sim.plan_clauses import several
+from services.sim.plan_references import unclear
 from services.sim.plan_score import Sketch, askable, score
 from services.sim.plan_steps import Filling, Planned, Unfillable, required_of
 from services.sim.plan_survey import Trail
@@ -199,6 +200,8 @@ def next_step(
             filling, state, observation = found
             if not beside(sketch, wave, tool, filling, observation, trail, world):
                 continue
+            if confusing(sketch, tool, filling, observation, wave, trail):
+                continue
             if wave and not filling.needs:
                 fallback = fallback or (tool, filling, state, observation)
                 break
@@ -210,6 +213,39 @@ def next_step(
         return None
     tool, filling, state, observation = fallback
     return take(sketch, tool, filling, state, observation, before, wave, slot, trail)
+
+
+def confusing(
+    sketch: Sketch, tool: ToolSpec, filling: Filling, observation: Any, wave: int, trail: Trail
+) -> bool:
+    """Whether the user's words for what the step works on could mean another record, too."""
+    step = planned(f"s{len(sketch.steps) + 1}", tool, filling, observation, wave, (), trail)
+    return step.id in unclear([*sketch.steps, step], sketch.facts | filling.facts)
+
+
+def planned(
+    identity: str,
+    tool: ToolSpec,
+    filling: Filling,
+    observation: Any,
+    wave: int,
+    after: tuple[str, ...],
+    trail: Trail,
+) -> Planned:
+    """The step of a call that was tried."""
+    return Planned(
+        id=identity,
+        tool=tool,
+        meaning=trail.meanings[tool.name],
+        sources=filling.sources,
+        values=filling.values,
+        observation=observation,
+        wave=wave,
+        needs=tuple(dict.fromkeys(filling.needs)),
+        items=tuple(filling.items),
+        after=after,
+        told=tuple(filling.facts),
+    )
 
 
 def beside(
@@ -390,19 +426,7 @@ def take(
     reaches = any(step.id in needs for step in previous)
     single_file = len(previous) > 1 and slot == 0
     after = tuple(step.id for step in previous if step.id not in needs) if not reaches or single_file else ()
-    step = Planned(
-        id=f"s{len(sketch.steps) + 1}",
-        tool=tool,
-        meaning=trail.meanings[tool.name],
-        sources=filling.sources,
-        values=filling.values,
-        observation=observation,
-        wave=wave,
-        needs=needs,
-        items=tuple(filling.items),
-        after=after,
-        told=tuple(filling.facts),
-    )
+    step = planned(f"s{len(sketch.steps) + 1}", tool, filling, observation, wave, after, trail)
     sketch.steps.append(step)
     sketch.facts |= filling.facts
     for name, label in filling.renamed.items():

@@ -47,6 +47,13 @@ CITIES: Final = (
     ("Freiburg", "DE", "Germany", 47.9990, 7.8421, "Europe/Berlin", "Baden-Württemberg"),
     ("Galway", "IE", "Ireland", 53.2707, -9.0568, "Europe/Dublin", "Connacht"),
 )  # fmt: skip
+ALPHA3: Final = dict(
+    pair.split(":")
+    for pair in listed(
+        "PT:PRT US:USA JP:JPN BE:BEL KE:KEN PL:POL CO:COL GB:GBR AU:AUS IT:ITA FI:FIN ES:ESP CA:CAN IN:IND "
+        "AT:AUT NZ:NZL FR:FRA KR:KOR BR:BRA DE:DEU IE:IRL"
+    )
+)
 STREETS: Final = (
     "Alder Street",
     "Mill Lane",

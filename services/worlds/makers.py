@@ -5,20 +5,14 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from services.worlds import lexicon as lex
+from services.worlds.moments import when
 from services.worlds.words import listed, tokens
 
 Maker = Callable[[random.Random], str]
-
-EPOCH: Final = datetime(2025, 1, 6, 9, 0, tzinfo=UTC)
-
-
-def moment(rng: random.Random, days: int = 120) -> datetime:
-    """A time within ``days`` around the fixed date that all worlds live at."""
-    return EPOCH + timedelta(minutes=rng.randint(-days * 1440, days * 1440))
 
 
 def hexadecimal(rng: random.Random, size: int) -> str:
@@ -33,12 +27,12 @@ def uuid_text(rng: random.Random) -> str:
 
 def stamp(rng: random.Random) -> str:
     """An ISO 8601 time in UTC."""
-    return moment(rng).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return when("", rng).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def date_text(rng: random.Random) -> str:
     """An ISO 8601 date."""
-    return moment(rng).strftime("%Y-%m-%d")
+    return when("", rng).strftime("%Y-%m-%d")
 
 
 def _person(rng: random.Random) -> str:
@@ -93,6 +87,12 @@ def _pick(options: tuple[str, ...]) -> Maker:
 
 def _city(field: int) -> Maker:
     return lambda rng: str(rng.choice(lex.CITIES)[field])
+
+
+def country_code(rng: random.Random, letters: int = 2) -> str:
+    """An ISO 3166-1 code of 2 or 3 letters; of the place that the city makers draw from the same state."""
+    code = str(rng.choice(lex.CITIES)[1])
+    return lex.ALPHA3[code] if letters == 3 else code
 
 
 FORMATS: Final[dict[str, Maker]] = {
@@ -151,7 +151,7 @@ _NAMED: Final[tuple[tuple[str, Maker], ...]] = (
     ("city town locality placename", _city(0)),
     ("country countryname", _city(2)),
     ("countrycode countryiso", _city(1)),
-    ("state province regionname county", _city(6)),
+    ("state province regionname county administrativearea adminarea subdivision", _city(6)),
     ("timezone tz", _city(5)),
     ("region zone datacenter", _pick(lex.REGIONS)),
     ("location place destination origin venue", lambda rng: "{0}, {2}".format(*rng.choice(lex.CITIES))),
@@ -276,3 +276,47 @@ _HOLDERS: Final[dict[str, Maker]] = {
             "disk", "volume", "table", "queue", "namespace", "pod", "deployment", "environment"
         ), _slug),
 }  # fmt: skip
+
+_PLACES: Final = frozenset(
+    listed(
+        "city town locality placename country countryname countrycode countryiso state province county "
+        "administrativearea adminarea subdivision timezone tz location place venue "
+        "lat latitude lng lon longitude coordinates latlng"
+    )
+)
+_OF_PLACES: Final = frozenset(listed("city town locality country state province county location place venue"))
+_APART: Final = frozenset(
+    listed(
+        "origin destination from to departure arrival pickup dropoff source target birth home away start end "
+        "billing shipping sender recipient"
+    )
+)
+_RECOGNIZED: Final = frozenset({_email, _phone, _url, _person, BY_NAME["firstname"], BY_NAME["lastname"]})
+
+
+@lru_cache(maxsize=65536)
+def recognized(name: str) -> bool:
+    """Whether the name alone decides the form of a text (a phone number), whatever a description says."""
+    return by_name(name) in _RECOGNIZED
+
+
+@lru_cache(maxsize=65536)
+def place_in(name: str, context: str = "") -> bool:
+    """Whether the name is that of a part of a place: a city, a country, a latitude."""
+    words = tokens(name)
+    if words == ("name",) and context:
+        return tokens(context)[-1:] in {("city",), ("country",), ("location",), ("place",), ("venue",)}
+    tail = ("".join(words[-2:]), *words[-1:])
+    return bool(words) and (
+        any(word in _PLACES for word in tail)
+        or (words[-1] in {"name", "code", "iso", "iso2", "iso3"} and words[-2:-1] and words[-2] in _OF_PLACES)
+        or bool(words[0] == "country" and {"code", "iso"} & set(words))
+    )
+
+
+def which_place(path: tuple[str, ...]) -> str:
+    """What tells the places of one record apart: ends of a journey and positions in a list."""
+    return " ".join(
+        part if part.isdigit() else word for part in path for word in (tokens(part) or (part,))
+        if part.isdigit() or word in _APART
+    )  # fmt: skip

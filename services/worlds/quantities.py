@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from typing import Final
 
+from services.worlds import lexicon as lex
 from services.worlds.fitting import Json, limits
-from services.worlds.words import tokens
+from services.worlds.moments import when
+from services.worlds.words import listed, tokens
 
 _RANGES: Final[tuple[tuple[frozenset[str], float, float, int], ...]] = tuple(
     (frozenset(names.split()), low, high, decimals)
@@ -46,16 +48,34 @@ _RANGES: Final[tuple[tuple[frozenset[str], float, float, int], ...]] = tuple(
 )
 
 
+_STEERING: Final = frozenset(
+    listed("number no num of total current size count per index last first max start end")
+)
+_ORDINAL: Final = frozenset(
+    listed(
+        "line row step week season episode chapter sequence seq part version attempt day month floor item "
+        "round revision iteration stage level batch column slot"
+    )
+)
+_PLACED: Final = {"lat": 3, "latitude": 3, "lng": 4, "lon": 4, "long": 4, "longitude": 4}
+
+
 def _range(name: str, context: str) -> tuple[float, float, int]:
     """(low, high, decimals) that a number of this name lies in."""
     words = tokens(name)
     last = words[-1] if words else ""
     found = set(words)
+    if found & {"page", "pages"} and found & _STEERING:
+        return (20, 20, 0) if found & {"size", "per"} else (1, 1, 0)
+    if last in {"number", "no", "num", "index"} and words[-2:-1] and words[-2] in _ORDINAL:
+        return 1, 9, 0
     table: tuple[tuple[frozenset[str], float, float, int], ...] = _RANGES
     for names, low, high, decimals in table:
         if last in names:
             return low, high, decimals
-    for names, low, high, decimals in table:
+    if words[:2] == ("number", "of") or (len(words) > 1 and words[0] in {"num", "total", "count"}):
+        return 1, 60, 0
+    for names, low, high, decimals in table[1:]:
         if found & names:
             return low, high, decimals
     return (1, 400, 0) if not context else (1, 90, 0)
@@ -67,7 +87,14 @@ def number(name: str, schema: Json, rng: random.Random, *, whole: bool) -> int |
     form = str(schema.get("format", "")).lower()
     if "unix" in form or "epoch" in form or "timestamp" in form:
         low, high, decimals = 1_735_700_000, 1_740_700_000, 0
+    if low == 1_735_700_000:
+        low = high = when(name, rng).timestamp()
     floor, ceiling = limits(schema)
+    place = _PLACED.get((tokens(name) or ("",))[-1])
+    if place is not None and not whole:
+        degrees = float(rng.choice(lex.CITIES)[place])
+        if (floor is None or degrees >= floor) and (ceiling is None or degrees <= ceiling):
+            return degrees
     if floor is not None and (low < floor or low > (ceiling if ceiling is not None else low)):
         span = max(high - low, 1)
         low = floor

@@ -16,6 +16,7 @@ from schemas.catalog import Json, ToolSpec
 from services.worlds.entities import Entities, stripped
 from services.worlds.fitting import cast, dice, fits, kind
 from services.worlds.identifiers import Identifiers
+from services.worlds.makers import place_in, which_place
 from services.worlds.meaning import Reading
 from services.worlds.values import plausible
 from services.worlds.words import listed, norm
@@ -55,10 +56,13 @@ class Model:
 
     def value(self, record: Record, path: Sequence[str], schema: Json, root: Json | None = None) -> Any:
         """The value of a field that is not stored: the same for the same record and path, ever."""
-        rng = dice(self.seed, self.server, record.collection, record.id, *(norm(part) for part in path))
-        return plausible(
-            path[-1], schema, rng, root=root, context=record.collection if len(path) == 1 else path[-2]
-        )
+        context = record.collection if len(path) == 1 else path[-2]
+        if place_in(path[-1], context):  # one draw for all of a record's fields, so that they agree
+            parts: tuple[str, ...] = ("place", which_place(tuple(path)))
+        else:
+            parts = tuple(norm(part) for part in path)
+        rng = dice(self.seed, self.server, record.collection, record.id, *parts)
+        return plausible(path[-1], schema, rng, root=root, context=context)
 
     # state
 

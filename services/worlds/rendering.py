@@ -16,7 +16,7 @@ from services.worlds.checking import Checker
 from services.worlds.fitting import as_object, cast, dice, fits, kind, resolved, satisfiable
 from services.worlds.records import Model, Record
 from services.worlds.shapes import NAMESPACES, Slot
-from services.worlds.surroundings import silent, told
+from services.worlds.surroundings import counts, silent, told
 from services.worlds.values import plausible
 from services.worlds.words import listed, norm, singular, tokens
 
@@ -112,6 +112,12 @@ class Renderer:
                 made[key] = value
         if not made:
             made = dict(self._bare(record))
+        lists = [value for value in made.values() if isinstance(value, list)]
+        if len(lists) == 1:
+            for key, part in as_object(schema.get("properties")).items():
+                if key in made and norm(key) not in record.fields and counts(norm(key)):
+                    shape = resolved(part, self.root)
+                    made[key] = len(lists[0]) if fits(len(lists[0]), shape) else made[key]
         return made
 
     def _bare(self, record: Record) -> Json:

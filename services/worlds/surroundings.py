@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from schemas.catalog import Json
@@ -26,6 +27,28 @@ _COUNTS: Final = frozenset(
 )
 
 
+_COUNTING: Final = re.compile(
+    r"(total|num|number|overall)(of)?(record|result|item|element|hit|row|entr|match|document|object)\w{0,3}"
+    r"(count)?|(record|result|item|element|hit|row|entry|match)s?(count|total)"
+)
+_PAGE: Final = re.compile(r"(current|this)?page(number|no|num|index)?")
+_PAGES: Final = re.compile(r"(total|num|number|last|max)(of)?pages?(count|number)?|pages?(count|total)|pages")
+_PAGE_SIZE: Final = re.compile(r"(per|max|items|results)?(per)?pages?(size|limit)|\w*perpage")
+
+
+def counts(key: str) -> bool:
+    """Whether a field of this normalized name counts the entries of the list that it stands beside."""
+    return (key in _COUNTS and key not in {"size", "length"}) or _COUNTING.fullmatch(key) is not None
+
+
+def _page(key: str, given: Json) -> Any:
+    if _PAGES.fullmatch(key):
+        return 1
+    if _PAGE.fullmatch(key):
+        return given.get(key, 1)
+    return given.get(key, 20) if _PAGE_SIZE.fullmatch(key) else None
+
+
 def silent(key: str) -> bool:
     """Whether a field of this normalized name is left out of a successful, complete result."""
     return key in _ERRORS or key in _NEXT or key.startswith(("next", "prev"))
@@ -36,7 +59,15 @@ def told(key: str, which: str, given: Json, total: int) -> Any:
 
     ``given`` are the call's arguments by normalized name, ``total`` counts all matching records.
     """
-    if key in _COUNTS or key.startswith(("totalcount", "totalresult", "totalnum")):
+    if "page" in key and which in {"integer", "number", "string"}:
+        paged = _page(key, given)
+        if paged is not None:
+            return paged if which != "string" else str(paged)
+    if (
+        key in _COUNTS
+        or key.startswith(("totalcount", "totalresult", "totalnum"))
+        or _COUNTING.fullmatch(key)
+    ):
         return total if which != "string" else str(total)
     if key in {"page", "currentpage", "pagenumber", "pageno"}:
         return given.get(key, 1)

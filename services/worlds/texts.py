@@ -8,12 +8,28 @@ from typing import Any, Final
 
 from services.worlds import lexicon as lex
 from services.worlds.fitting import Json, as_list, bound
-from services.worlds.makers import BY_NAME, FORMATS, by_name, date_text, hexadecimal, moment, stamp, uuid_text
+from services.worlds.makers import (
+    BY_NAME,
+    FORMATS,
+    Maker,
+    by_name,
+    country_code,
+    date_text,
+    hexadecimal,
+    place_in,
+    recognized,
+    stamp,
+    uuid_text,
+)
+from services.worlds.moments import form_of, of_length, timed, when
+from services.worlds.naming import after_verb, verb_at
 from services.worlds.patterns import compiled, matching
 from services.worlds.quantities import _RANGES, number
-from services.worlds.words import listed, norm, tokens
+from services.worlds.sizing import fill_type, short_word, sized
+from services.worlds.words import listed, norm, singular, tokens
 
 MAX_TEXT: Final = 400
+_TYPED: Final = frozenset(listed("object objecttype objectname entitytype recordtype resourcetype"))
 
 
 _JUNK: Final = frozenset(
@@ -29,18 +45,64 @@ def text(name: str, schema: Json, rng: random.Random, *, context: str = "") -> s
     low = bound(schema, "minLength", 0)
     high = max(bound(schema, "maxLength", MAX_TEXT), low)
     pattern = schema.get("pattern") if isinstance(schema.get("pattern"), str) else None
-    made = from_format(name, schema, rng)
-    if made is None:
-        made = _from_example(schema, rng)
-    if made is None:
-        make = by_name(name, context)
-        made = make(rng) if make else described(schema, rng) or _fallback(name, rng)
-    made = _sized(made, low, high, rng)
+    begun = rng.getstate() if place_in(name, context) else None
+    made = _drawn(name, schema, rng, context)
+    if not low <= len(made) <= high:
+        if begun is not None:
+            made = _of_place(begun, low, high, None) or made
+        elif norm(name) in _TYPED and len(made) < low and made.isalpha():
+            made = fill_type(made, low, high, rng) or made
+        elif timed(name) or form_of(made) is not None:
+            made = of_length(when(name, rng), low, high) or made
+        made = sized(made, name, low, high, rng, lambda: _drawn(name, schema, rng, context))
     if pattern is not None:
         expression = compiled(pattern)
         if expression is not None and not expression.search(made):
-            made = matching(pattern, rng, low, high) or _bent(made, expression, low, high)
+            kept = _of_place(begun, low, high, expression) if begun is not None else None
+            made = kept or matching(pattern, rng, low, high) or _bent(made, expression, low, high)
     return made
+
+
+def _drawn(name: str, schema: Json, rng: random.Random, context: str) -> str:
+    """A string of this name in the form that schema, example, name and description say, of any length."""
+    made = from_format(name, schema, rng)
+    if made is None:
+        made = _from_example(name, schema, rng)
+    if made is None and context and norm(name) in _TYPED:
+        made = entity_type(context)
+    if made is None and tokens(name)[-1:] in {("prefix",), ("suffix",)} and "name" in tokens(name):
+        made = short_word(name, 0, MAX_TEXT, rng)
+    if made is None:
+        make = by_name(name, context)
+        made = _made(make, name, rng) if make else described(schema, rng) or _fallback(name, rng)
+    return made
+
+
+def _made(make: Maker, name: str, rng: random.Random) -> str:
+    """What the maker makes; times in the order that their names say."""
+    if make is stamp:
+        return when(name, rng).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return when(name, rng).strftime("%Y-%m-%d") if make is date_text else make(rng)
+
+
+def entity_type(context: str) -> str:
+    """The type name of what holds a field: "purchase_order" gives "PurchaseOrder"."""
+    words = list(tokens(context))
+    if words[:1] == ["call"] and " " in context:
+        found = verb_at(tuple(words[1:]))
+        words = list(after_verb(tuple(words[1:]), found[1]) if found else words[1:]) or words[1:]
+    return "".join(word.capitalize() for word in (*words[:-1], *map(singular, words[-1:])))
+
+
+def _of_place(begun: object, low: int, high: int, expression: re.Pattern[str] | None) -> str | None:
+    """Another way to say the same place: by code or country; ``begun`` is the state that it is drawn from."""
+    again = random.Random(0)
+    again.setstate(begun)  # type: ignore[arg-type]
+    city = again.choice(lex.CITIES)
+    for text in (str(city[1]), lex.ALPHA3[city[1]], str(city[2]), str(city[0]), str(city[6])):
+        if low <= len(text) <= high and (expression is None or expression.search(text)):
+            return text
+    return None
 
 
 def _bent(made: str, expression: re.Pattern[str], low: int, high: int) -> str:
@@ -63,36 +125,26 @@ def _bent(made: str, expression: re.Pattern[str], low: int, high: int) -> str:
     return made
 
 
-def _sized(made: str, low: int, high: int, rng: random.Random) -> str:
-    """The text cut or filled up to the allowed length."""
-    if len(made) > high and len(made.split()) > 3:
-        short = [text for text in (*lex.TOPICS, *lex.TAGS) if low <= len(text) <= high]
-        made = rng.choice(short) if short else made
-    if len(made) > high:
-        cut = made[:high].rstrip(" -.,:/")
-        made = cut if len(cut) >= low else made[:high]
-    if len(made) < low:
-        made += "".join(rng.choice("0123456789abcdef") for _ in range(min(low, 4096) - len(made)))
-    return made
-
-
 def from_format(name: str, schema: Json, rng: random.Random) -> str | None:
     """A value in the format that the schema or its description asks for; None where it asks for none."""
     form = schema.get("format")
     make = FORMATS.get(norm(form)) if isinstance(form, str) else None
     if make is not None:
-        return make(rng)
+        return _made(make, name, rng)
+    if recognized(name):
+        return None
     hint = str(schema.get("description", ""))[:300].lower()
     if "yyyy-mm-ddt" in hint or "iso 8601" in hint or "iso8601" in hint or "rfc 3339" in hint:
-        return date_text(rng) if "duration" not in hint and tokens(name)[-1:] == ("date",) else stamp(rng)
+        day = "duration" not in hint and tokens(name)[-1:] == ("date",)
+        return _made(date_text if day else stamp, name, rng)
     if "yyyy-mm-dd" in hint:
-        return date_text(rng)
+        return _made(date_text, name, rng)
     if "yyyymmdd" in hint or "yyyymmdd" in norm(name):
-        return date_text(rng).replace("-", "")
+        return _made(date_text, name, rng).replace("-", "")
     if "unix timestamp" in hint or "epoch" in hint:
-        return str(int(moment(rng).timestamp()))
+        return str(int(when(name, rng).timestamp()))
     if "iso 3166" in hint or "country code" in hint or "two-letter country" in hint:
-        return str(rng.choice(lex.CITIES)[1])
+        return country_code(rng, 3 if "alpha-3" in hint or "three-letter" in hint else 2)
     if "iso 4217" in hint or "currency code" in hint:
         return rng.choice(lex.CURRENCIES)
     if "iso 639" in hint or "language code" in hint:
@@ -146,16 +198,22 @@ def example_of(schema: Json) -> Any:
     return None
 
 
-def _from_example(schema: Json, rng: random.Random) -> str | None:
+def _from_example(name: str, schema: Json, rng: random.Random) -> str | None:
     """A value in the form of the schema's example: digits (and hexadecimal digits) are drawn anew."""
     example = example_of(schema)
-    if not isinstance(example, str):
+    if not isinstance(example, str) or (place_in(name) and not schema.get("pattern")):
         return None
+    if timed(name) or re.match(r"\d{1,4}[-/.]\d\d?[-/.]\d\d", example):
+        form = form_of(example)
+        if form is not None:
+            return when(name, rng).strftime(form)
+        if timed(name):
+            return str(int(when(name, rng).timestamp())) if re.fullmatch(r"1\d{9}", example) else None
     digits = sum(char.isdigit() for char in example)
     if re.match(r"https?://|\d{4}-\d\d-\d\d|.+@.+", example):
         return None
     if digits >= 3 and " " not in example:
-        hexadecimal = bool(re.fullmatch(r"[0-9a-f-]{12,}", example))
+        hexadecimal = bool(re.fullmatch(r"[0-9a-f-]{12,}", example)) and not example.isdigit()
         letters = "0123456789abcdef" if hexadecimal else "0123456789"
         return "".join(
             rng.choice("123456789")

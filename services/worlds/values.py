@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from services.worlds import lexicon as lex
-from services.worlds.fitting import Json, as_list, as_object, bound, fits, kind, resolved
+from services.worlds.fitting import Json, as_list, as_object, bound, dice, fits, kind, resolved
+from services.worlds.makers import place_in, which_place
 from services.worlds.quantities import number
 from services.worlds.texts import text
 from services.worlds.words import tokens
@@ -92,9 +93,16 @@ def _object(
     if depth < 4:
         wanted += optional[: max(0, (4 if depth == 0 else 3) - len(wanted))]
     least = schema.get("minProperties")
+    places = rng.getrandbits(64)
     made = {
         key: plausible(
-            key, properties.get(key, {}), rng, root=root, linked=linked, context=name, depth=depth + 1
+            key,
+            properties.get(key, {}),
+            dice(places, which_place((key,))) if place_in(key, name) else rng,
+            root=root,
+            linked=linked,
+            context=name,
+            depth=depth + 1,
         )
         for key in wanted
     }

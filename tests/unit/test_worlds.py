@@ -24,9 +24,14 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from schemas.catalog import ServerSpec, ToolSpec
+from services.worlds import lexicon as lex
 from services.worlds.credentials import is_credential
 from services.worlds.machine import Machine, ToolError
+from services.worlds.moments import when
 from services.worlds.patterns import matching
+from services.worlds.surroundings import told
+from services.worlds.texts import text
+from services.worlds.values import plausible
 from services.worlds.words import article, label, plural, singular, tokens
 from services.worlds.world import World
 
@@ -285,6 +290,96 @@ def test_patterns_respect_length() -> None:
     assert made is not None
     assert 20 <= len(made) <= 24
     assert matching("^a(?=b", random.Random(1)) is None
+
+
+# values that mean something
+
+
+@pytest.mark.parametrize("name", ["creationDate", "callbackGeneratedDate", "last_seen_at"])
+@pytest.mark.parametrize("length", [4, 8, 10, 14, 16, 19, 20, 24, 25, 29, 32])
+def test_a_date_of_any_usual_length_is_a_date(name: str, length: int) -> None:
+    schema = {"type": "string", "format": "date-time", "minLength": length, "maxLength": length}
+    made = text(name, schema, random.Random(length))
+    assert len(made) == length
+    assert re.fullmatch(r"20\d\d[-/]?(\d\d[-/]?)*( ?T?\d\d:?\d\d(:?\d\d)?(\.\d+)?(Z|[+]00:00)?)?", made)
+    dated = {"type": "string", "example": "20170402150159"}
+    assert re.fullmatch(r"20[012]\d[01]\d[0-3]\d{5}00", text(name, dated, random.Random(length)))
+
+
+@pytest.mark.parametrize("low", range(4, 90, 5))
+@pytest.mark.parametrize("name", ["remark", "title", "zzz", "object", "description"])
+def test_texts_are_filled_up_and_cut_in_whole_words(name: str, low: int) -> None:
+    known = {
+        word.lower().strip(".,;:")
+        for line in (*lex.SENTENCES, *lex.TITLES, *lex.TOPICS, *lex.TAGS, *lex.NOUNS, *lex.ADJECTIVES)
+        for word in line.split()
+    } | {"mountain"}
+    for spare in (0, 3, 30):
+        schema = {"type": "string", "minLength": low, "maxLength": low + spare}
+        for seed in range(5):
+            made = text(name, schema, random.Random(seed), context="" if name != "object" else "party")
+            assert low <= len(made) <= low + spare
+            if name != "object":
+                assert {word.lower().strip(".,;:") for word in made.split()} <= known, made
+            elif low > 8:
+                assert re.fullmatch(r"Party(Item|Entry|Record|Details|Resource)+", made), made
+
+
+@pytest.mark.parametrize(
+    ("name", "schema", "options"),
+    [
+        ("namePrefix", {"maxLength": 10}, {"Mr", "Ms", "Dr", "Mrs", "Prof"}),
+        ("nameSuffix", {"maxLength": 3}, {"Jr", "Sr", "II", "III", "PhD"}),
+        ("firstName", {"maxLength": 4}, set(lex.FIRST_NAMES)),
+        ("lastName", {"maxLength": 6}, set(lex.LAST_NAMES)),
+        ("country", {"maxLength": 2}, {city[1] for city in lex.CITIES}),
+        ("country_code", {"pattern": "^[A-Z]{3}$"}, set(lex.ALPHA3.values())),
+    ],
+)
+def test_short_texts_are_usual_ones(name: str, schema: dict[str, Any], options: set[str]) -> None:
+    made = {text(name, {"type": "string", **schema}, random.Random(seed)) for seed in range(20)}
+    assert made <= options
+    assert len(made) > 1
+
+
+def test_a_telling_name_outweighs_the_description() -> None:
+    schema = {"type": "string", "description": "Number with the ISO 3166 country code in front"}
+    assert re.fullmatch(r"\+\d{10,13}", text("phone", schema, random.Random(1)))
+    assert text("market", schema, random.Random(1)) in {city[1] for city in lex.CITIES}
+
+
+def test_times_are_in_the_order_that_their_names_say() -> None:
+    for seed in range(50):
+        born, made, start, changed, end = (
+            when(name, random.Random(f"{seed}/{name}"))
+            for name in ("birth_date", "created_at", "period_start", "updatedAt", "period_end")
+        )
+        assert born < made < start < changed < end
+
+
+@pytest.mark.parametrize("name", ["pageNumber", "totalPages", "numberOfPages", "pageCount", "currentPage"])
+def test_results_are_on_their_first_page(name: str) -> None:
+    key = name.lower()
+    assert told(key, "integer", {}, 3) == 1
+    assert plausible(name, {"type": "integer"}, random.Random(4)) == 1
+
+
+@pytest.mark.parametrize("name", ["totalcount", "totalrecordcount", "numberofresults", "numresults", "total"])
+def test_counts_beside_a_list_are_those_of_the_matching_records(name: str) -> None:
+    assert told(name, "integer", {}, 3) == 3
+    assert told(name, "string", {}, 3) == "3"
+
+
+def test_one_record_lies_at_one_place() -> None:
+    fields = {"id": TEXT, "city": TEXT, "country": TEXT, "country_code": TEXT, "latitude": {"type": "number"}}
+    shop = {"type": "object", "properties": fields, "required": list(fields)}
+    spec = tool("getShop", "GET", "/shops/{shop_id}", {"shop_id": TEXT}, shop)
+    world = World([spec], seed=6, machines={})
+    state = world.initial()
+    for key in world.known(state, "getShop", "shop_id"):
+        shown = world.call(state, "getShop", {"shop_id": key})[1].content
+        place = (shown["city"], shown["country_code"], shown["country"], shown["latitude"])
+        assert place in {city[:4] for city in lex.CITIES}
 
 
 # real definitions
