@@ -136,7 +136,27 @@ def unclear(steps: Sequence[Planned], facts: dict[str, Fact]) -> list[str]:
             for part in (source.items if isinstance(source, ListOf) else (source,))
         )
         or at_odds(step, by_id)
+        or crossed(step, steps[:index], by_id)
     ]
+
+
+def crossed(step: Planned, before: Sequence[Planned], by_id: dict[str, Planned]) -> bool:
+    """Whether a step takes an earlier element of a list than its twin before it.
+
+    "The first and third channels" are told in the list's order, and so are the texts for them.
+    """
+    for twin in before:
+        if (twin.wave, twin.tool.name) != (step.wave, step.tool.name):
+            continue
+        for name, source in step.sources.items():
+            other = twin.sources.get(name)
+            if isinstance(source, FromStep) and isinstance(other, FromStep):
+                mine = item_of(source.step, source, by_id[source.step])
+                theirs = item_of(other.step, other, by_id[other.step])
+                same_list = mine and theirs and (mine.step, mine.path) == (theirs.step, theirs.path)
+                if mine and theirs and same_list and mine.index <= theirs.index:
+                    return True
+    return False
 
 
 def at_odds(step: Planned, by_id: dict[str, Planned]) -> bool:
@@ -163,18 +183,19 @@ def mistakable(
     if same(noun, list_noun(source.path)):
         holder = noun
     value = step.values.get(parameter)
+    if twins:
+        # "the new message" of two that were written side by side: the words do not say which.
+        return True
     item = item_of(origin.id, source, origin)
     outer = [part for part in source.path if isinstance(part, int)]
     if len(outer) > 1:
         # Which order's first item it is, the words do not say.
         return True
     if item is not None and item.length > 1 and not within_record(source, origin, holder):
-        return bool(twins) or any(lists(other, holder) for other in others)
+        return any(lists(other, holder) for other in others)
     rivals = [other for other in others if same(other.meaning.entity, holder) and not shows(other, value)]
     if origin.meaning.verb == "create":
         return any(other.meaning.verb == "create" for other in rivals)
-    if twins:
-        return bool(rivals)
     # A list that the user had made before the record was looked up is no rival of "that order".
     return any(other.meaning.verb not in LISTING or other.wave >= origin.wave for other in rivals)
 

@@ -36,7 +36,7 @@ class Kill:
 
 def check(bench: Bench, found: Findings) -> None:
     folder, kills = bench.place("crashes"), bench.size(20, 4)
-    trajectories = bench.size(60, 12)
+    trajectories = bench.size(150, 40)  # more than the quickest machine makes between the kills
     out, nonces = folder / "campaign", folder / "nonces.jsonl"
     rng = random.Random("crashes/1")
     with running(
@@ -50,6 +50,8 @@ def check(bench: Bench, found: Findings) -> None:
             trajectories,
             "--seed",
             11,
+            "--concurrency",
+            4,
             "--json",
         ]
         for role in ("user", "assistant"):
@@ -95,7 +97,7 @@ def killed(process: Process, out: Path, nonces: Path, rng: random.Random, *, ear
     """Kill it at a random moment: after so many further requests, or (early) any time from its start."""
     asked_before = len(requests(nonces))
     if early:
-        time.sleep(rng.uniform(0.2, 3.0))
+        time.sleep(rng.uniform(0.2, 2.0))
     else:
         further, deadline = rng.randrange(3, 24), time.monotonic() + PATIENCE_S
         while len(requests(nonces)) < asked_before + further and process.poll() is None:

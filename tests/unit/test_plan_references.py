@@ -183,3 +183,23 @@ def test_answers_of_two_records_of_a_list_say_their_places_in_the_list():
     }
     assert labels <= {"hours logged of the second task"}
     assert labels
+
+
+def test_twins_take_the_elements_of_a_list_in_its_order():
+    orders = step("s1", "list_orders", "list", "order", ORDERS)
+    first = {"order_id": (orders, ("orders", 0, "order_id"))}
+    second = {"order_id": (orders, ("orders", 1, "order_id"))}
+    for one, other, found in ((first, second, []), (second, first, ["s3"]), (first, first, ["s3"])):
+        twins = [
+            step("s2", "move_order", "act", "order", {}, read=one, wave=1),
+            step("s3", "move_order", "act", "order", {}, read=other, wave=1),
+        ]
+        assert unclear([orders, *twins], {}) == found
+
+
+def test_what_one_of_two_twins_made_is_unclear_later():
+    made = [step(f"s{n}", "make_task", "create", "task", {"task_id": f"TSK-{n}"}, wave=0) for n in (1, 2)]
+    read = {"task_id": (made[0], ("task_id",))}
+    later = step("s3", "start_task", "act", "task", {}, read=read, wave=1)
+    assert unclear([*made, later], {}) == ["s3"]
+    assert unclear([made[0], later], {}) == []
