@@ -15,7 +15,7 @@ from schemas.blueprint import FromStep
 from schemas.catalog import ToolSpec
 from schemas.diversity import depth_bucket
 from schemas.evolution import Shape, Target
-from services.sim.json_schema import plain, resolve
+from services.sim.json_schema import alike, plain, resolve
 from services.sim.plan_arguments import Filler
 from services.sim.plan_clauses import several
 from services.sim.plan_references import unclear
@@ -332,12 +332,35 @@ def try_tool(
     world: World,
     rng: random.Random,
 ) -> tuple[Filling, Json, Any] | None:
-    """Arguments for the tool, the state after the call and its observation; ``None`` if it cannot be."""
+    """Arguments for the tool, the state after the call and its observation; ``None`` if it cannot be.
+
+    Nobody reschedules a meeting to the time that it has: a write that would leave the world as it was is
+    tried once more with everything said anew.
+    """
+    for anew in (False, True):
+        tried = try_once(tool, sketch, earlier, target, trail, world, rng, anew=anew)
+        idle = tried is not None and trail.meanings[tool.name].writes and alike(tried[1], sketch.state)
+        if not idle:
+            return tried
+    return None
+
+
+def try_once(
+    tool: ToolSpec,
+    sketch: Sketch,
+    earlier: Sequence[Planned],
+    target: Target,
+    trail: Trail,
+    world: World,
+    rng: random.Random,
+    *,
+    anew: bool,
+) -> tuple[Filling, Json, Any] | None:
+    """See ``try_tool``; ``anew``: no value that the plan has already is used again but for context."""
     meaning = trail.meanings[tool.name]
     same = [step for step in sketch.steps if step.tool.name == tool.name]
-    filler = Filler(
-        world, sketch.state, tool, meaning.labels, sketch.facts, rng, bool(same), meaning.verb == "create"
-    )
+    fresh, creates = anew or bool(same), anew or meaning.verb == "create"
+    filler = Filler(world, sketch.state, tool, meaning.labels, sketch.facts, rng, fresh, creates)
     bare = not required_of(resolve(tool.input_schema))
     chance = 0.85 if bare else 0.3 if meaning.verb in ("list", "search", "create", "update") else 0.1
     optional = (1 if rng.random() < 0.7 else 2) if rng.random() < chance else 0

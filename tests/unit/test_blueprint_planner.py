@@ -200,6 +200,31 @@ def test_the_blueprint_is_what_a_run_of_it_gives(seed: int):
     assert blueprint.complexity > 0
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_no_write_of_a_plan_leaves_the_world_as_it_was(seed: int):
+    calendar = MACHINES["calendar"].server
+    wanted = ("create_meeting", "reschedule_meeting")
+    into = Edge(
+        source="calendar/create_meeting",
+        target="calendar/reschedule_meeting",
+        parameter="meeting_id",
+        path=("meeting_id",),
+    )
+    tools = tuple(tool for tool in calendar.tools if tool.name in wanted)
+    cluster = Cluster(id="calendar#1", hash="h3", domains=("calendar",), tools=tools, edges=(into,))
+    one = command(Target(domain="calendar", shape="chain", depth=2), seed, cluster="calendar#1")
+    world = World(offered(one, cluster, ()), seed)
+    outcome = plan(one, cluster, (), planner.draft(one, cluster, world, world.initial()))
+    assert isinstance(outcome, Blueprint), outcome
+    facts = {fact.name: fact.value for fact in outcome.facts}
+    state, seen = world.initial(), dict[str, object]()
+    for step in outcome.steps:
+        arguments = {name: resolve_source(part, facts, seen) for name, part in step.arguments.items()}
+        after, observation = world.call(state, step.tool, arguments)
+        assert after != state, f"{step.tool} {arguments}"
+        state, seen[step.id] = after, observation.content
+
+
 def test_the_same_seed_gives_the_same_blueprint_and_another_another():
     assert planned(command(seed=3)) == planned(command(seed=3))
     assert planned(command(seed=3)).goal != planned(command(seed=4)).goal
