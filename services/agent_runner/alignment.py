@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.blueprint import Blueprint, Constant, FromFact, FromStep, ListOf, ObjectOf, Source, Step
-from services.agent_runner.grounding import MISSING, Path, at, same
+from services.agent_runner.grounding import MISSING, Path, at
 from services.agent_runner.trace import FAULT_CODES, Call
+from services.sim.json_schema import alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +244,7 @@ def _default(schema: Any, source: Source) -> bool:
         isinstance(source, Constant)
         and isinstance(schema, Mapping)
         and "default" in schema
-        and same(schema["default"], source.value)
+        and alike(schema["default"], source.value)
     )
 
 
@@ -275,11 +276,11 @@ def _differ(
         known = [value for value in values if value is not MISSING]
         if values and not known:
             lacks.append(Lack(source.step, source.path))
-        if known and not any(same(value, actual) for value in known):
+        if known and not any(alike(value, actual) for value in known):
             differences.append(Difference(path, f"{known[0]!r} of step {source.step}", actual))
     else:
         fact = source.fact if isinstance(source, FromFact) else ""
         wanted = facts.get(fact, MISSING) if isinstance(source, FromFact) else source.value
-        if wanted is not MISSING and (actual is MISSING or not same(wanted, actual)):
+        if wanted is not MISSING and (actual is MISSING or not alike(wanted, actual)):
             name = f" of fact {fact}" if fact else ""
             differences.append(Difference(path, f"{wanted!r}{name}", actual, fact))

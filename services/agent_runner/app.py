@@ -15,6 +15,7 @@ from schemas.topics import BLUEPRINT_EVENTS, RUN_EVENTS, SANDBOX_COMMANDS, SANDB
 from services.agent_runner import domain, prompts
 from services.agent_runner.domain import AskAssistant, AskJudge, AskUser, CallTool
 from services.kit.chat import ChatCall, ChatModel, ChatReply, ModelFailed
+from services.kit.openai_wire import is_sim_named
 from services.kit.service import Draft, Performer
 from services.sim.actors import delayed, parse_options
 from services.worlds.world import Observation
@@ -135,13 +136,13 @@ class Actors:
 
     async def _tool(self, effect: CallTool) -> Message:
         model = effect.blueprint.models.get("tools", RoleModel())
-        if prompts.is_scripted(model):
+        if is_sim_named(model.model):
             options = parse_options(model.model.removeprefix("openai/"))
             await delayed(options, f"{effect.blueprint.seed}/{effect.turn}/tools")
         if effect.fault:
             return domain.tool_returned(effect, domain.fault_observation(effect.fault), Usage())
         given = domain.arguments(effect.call) or {}
-        if prompts.is_scripted(model):
+        if is_sim_named(model.model):
             _, observation = effect.world.call(effect.state, effect.call.name, given)
             return domain.tool_returned(effect, observation, Usage())
         expected = prompts.expected(effect.blueprint, effect.call, effect.messages)

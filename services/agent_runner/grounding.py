@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from services.sim.json_schema import alike
+
 Path = tuple[str | int, ...]
 
 NUMBER: Final = re.compile(
@@ -22,17 +24,6 @@ NUMBER: Final = re.compile(
 MAX_DEPTH: Final = 12
 MISSING: Final = object()
 """Stands for no value at all, where null is a value."""
-
-
-def same(left: Any, right: Any) -> bool:
-    """Equality of JSON values: 1 equals 1.0, but neither equals true."""
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(same(value, right[key]) for key, value in left.items())
-    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
-        return len(left) == len(right) and all(same(a, b) for a, b in zip(left, right, strict=True))
-    return bool(left == right)
 
 
 def is_number(value: Any) -> bool:
@@ -234,9 +225,9 @@ def _resolve(reference: str, root: Mapping[str, Any]) -> Any:
 
 def _fixes(schema: Mapping[str, Any], value: Any) -> bool:
     return (
-        ("default" in schema and same(schema["default"], value))
-        or ("const" in schema and same(schema["const"], value))
-        or (isinstance(schema.get("enum"), list) and any(same(member, value) for member in schema["enum"]))
+        ("default" in schema and alike(schema["default"], value))
+        or ("const" in schema and alike(schema["const"], value))
+        or (isinstance(schema.get("enum"), list) and any(alike(member, value) for member in schema["enum"]))
     )
 
 

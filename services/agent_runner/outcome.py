@@ -10,9 +10,11 @@ from schemas.blueprint import Assertion, Blueprint
 from schemas.evolution import RoleModel
 from schemas.run import Finding
 from services.agent_runner.alignment import Alignment
-from services.agent_runner.grounding import MISSING, at, is_number, leaves, numbers, occurs, same
+from services.agent_runner.grounding import MISSING, at, is_number, leaves, numbers, occurs
 from services.agent_runner.trace import FAULT_CODES, Call, code_tools
 from services.agent_runner.wellformed import final_answer, finding, shown
+from services.kit.openai_wire import is_sim_named
+from services.sim.json_schema import alike
 from services.worlds.world import World
 
 
@@ -21,7 +23,7 @@ def world_findings(
 ) -> Iterator[Finding]:
     """The calls replayed through the world, injected faults left out; then the plan's assertions."""
     model = blueprint.models.get("tools", RoleModel()).model
-    simulated = model.removeprefix("openai/").partition("?")[0] == "sim"
+    simulated = is_sim_named(model)
     offered = {tool.name for tool in blueprint.tools} - code_tools(blueprint)
     steps = {position: step for step, position in alignment.made.items()}
     expected = {step.id: step.expected for step in blueprint.steps}
@@ -35,7 +37,7 @@ def world_findings(
         writes = world.meaning(call.name).writes
         if simulated:
             after, observation = world.call(state, call.name, call.arguments)
-            changed = after is not state and not same(after, state)
+            changed = after is not state and not alike(after, state)
             state = after
             if call.answer >= 0 and not _reported(call.content, observation.content):
                 code = "wrong_final_state" if writes else "wrong_observation"
@@ -67,7 +69,7 @@ def _is_error(expected: Any) -> bool:
 def _reported(recorded: Any, actual: Any) -> bool:
     """Whether a recorded observation is the world's, whole, or its text cut at the observation limit."""
     plain = json.loads(json.dumps(actual))
-    if same(recorded, plain):
+    if alike(recorded, plain):
         return True
     kept = recorded.get("truncated") if isinstance(recorded, dict) else None
     return isinstance(kept, str) and json.dumps(plain, ensure_ascii=False).startswith(kept)
@@ -79,15 +81,15 @@ def holds(assertion: Assertion, state: dict[str, Any]) -> bool:
     if assertion.op == "absent":
         return value is MISSING
     if assertion.op == "equals":
-        return value is not MISSING and same(value, assertion.value)
+        return value is not MISSING and alike(value, assertion.value)
     elements = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return any(_contains(element, assertion.value) for element in elements)
 
 
 def _contains(element: Any, wanted: Any) -> bool:
     if isinstance(element, dict) and isinstance(wanted, dict):
-        return all(key in element and same(element[key], value) for key, value in wanted.items())
-    return same(element, wanted)
+        return all(key in element and alike(element[key], value) for key, value in wanted.items())
+    return alike(element, wanted)
 
 
 def answer_findings(

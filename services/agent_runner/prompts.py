@@ -18,6 +18,7 @@ from services.agent_runner.alignment import align
 from services.agent_runner.conversation import offered
 from services.agent_runner.trace import executed
 from services.kit.chat import ChatRequest
+from services.kit.openai_wire import is_sim_named
 from services.sim.script_maker import make_script
 
 Json = dict[str, Any]
@@ -66,7 +67,7 @@ JUDGEMENT: Final[Json] = {
 def assistant_request(blueprint: Blueprint, turn: int, messages: Sequence[Json]) -> ChatRequest:
     """The assistant's next turn. A scripted assistant is handed its directions beside the messages."""
     model = _model(blueprint, "assistant")
-    script = make_script(blueprint, messages).model_dump(mode="json") if is_scripted(model) else None
+    script = make_script(blueprint, messages).model_dump(mode="json") if is_sim_named(model.model) else None
     return _request(blueprint, "assistant", turn, messages, tools=offered(blueprint.tools), script=script)
 
 
@@ -135,12 +136,6 @@ def judge_request(blueprint: Blueprint, turn: int, messages: Sequence[Json]) -> 
     )
 
 
-def is_scripted(model: RoleModel) -> bool:
-    """Whether a model is one of the scripted actors, in process or behind HTTP."""
-    bare = model.model.removeprefix("openai/")
-    return bare == "sim" or bare.startswith("sim?")
-
-
 def _request(
     blueprint: Blueprint,
     role: Role,
@@ -162,7 +157,7 @@ def _request(
         tools=tools,
         json_schema=schema,
         seed=_seed(blueprint.seed, role, turn),
-        script=script if is_scripted(model) else None,
+        script=script if is_sim_named(model.model) else None,
     )
 
 

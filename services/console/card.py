@@ -16,6 +16,7 @@ from schemas.blueprint import Usage
 from schemas.evolution import ROLES, RoleModel
 from services.console.export import write_atomically
 from services.console.ledger import Ledger
+from services.kit.openai_wire import is_sim_named
 
 Json = dict[str, Any]
 
@@ -31,7 +32,7 @@ def card(ledger: Ledger, config: Json | None = None) -> Json:
     """The card as a JSON object. ``config`` is what the folder's ``config.json`` holds."""
     spec, started, finished = ledger.spec, ledger.started, ledger.finished
     models = {role: (spec.models if spec else {}).get(role, RoleModel()) for role in ROLES}
-    sim = [role for role in ROLES if is_sim(models[role].model)]
+    sim = [role for role in ROLES if is_sim_named(models[role].model)]
     catalog = ledger.catalog
     figures = ledger.figures
     usage = ledger.usage
@@ -125,12 +126,6 @@ def read_config(folder: Path) -> Json:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def is_sim(model: str) -> bool:
-    """Whether a model is one of the scripted actors."""
-    bare = model.removeprefix("openai/")
-    return bare == "sim" or bare.startswith("sim?")
 
 
 def version() -> str:

@@ -14,7 +14,7 @@ import structlog
 
 from schemas.catalog import ImportServer
 from schemas.evolution import CampaignSpec, Role, RoleModel
-from services.console.card import CONFIG, DATASET, is_sim, read_config, write_card
+from services.console.card import CONFIG, DATASET, read_config, write_card
 from services.console.config import RunConfig
 from services.console.embedded import CampaignEnd, RunPlan, run_campaign
 from services.console.errors import UserError
@@ -23,6 +23,7 @@ from services.console.ledger import LOG, Ledger, campaign_spec
 from services.kit.chat import ModelFailed
 from services.kit.log import Record
 from services.kit.models import ModelRouter
+from services.kit.openai_wire import is_sim_named
 from services.kit.retry import FailedAttempt
 from services.sim.actors import SimModel, parse_options
 
@@ -132,7 +133,7 @@ def check_names(models: Mapping[Role, RoleModel]) -> None:
     for model, roles in by_model(models):
         with naming(roles, model):
             check(model.model, model.base_url)
-            if is_sim(model.model):
+            if is_sim_named(model.model):
                 try:
                     parse_options(model.model.removeprefix("openai/"))
                 except ValueError as error:

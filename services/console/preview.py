@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from schemas.evolution import CampaignSpec
-from services.console.card import is_sim
 from services.console.ledger import Ledger
+from services.kit.openai_wire import is_sim_named
 
 Json = dict[str, Any]
 TRAJECTORIES: Final = 5
@@ -51,5 +51,5 @@ def estimate(ledger: Ledger, spec: CampaignSpec) -> Estimate | None:
         completion_tokens=round(usage.completion_tokens * scale),
         usd=round(usage.usd * scale, 4),
         priced=usage.usd > 0,
-        sim=all(is_sim(model.model) for model in spec.models.values()),
+        sim=all(is_sim_named(model.model) for model in spec.models.values()),
     )

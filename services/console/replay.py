@@ -41,6 +41,7 @@ from services.kit.chat import ChatReply, ChatRequest, ModelFailed
 from services.kit.host import Host
 from services.kit.log import Outgoing, Record
 from services.kit.memory import MemoryLog
+from services.kit.openai_wire import is_sim_named
 from services.kit.service import Decider, Draft, Performer, Service, Unperformed
 from services.kit.sqlite import read
 
@@ -278,7 +279,7 @@ class RecordedActors:
             raise Unperformed
         if isinstance(event, RunFailed):
             return [Draft(run, event, blueprint.campaign)]
-        simulated = prompts.is_scripted(blueprint.models.get("tools", RoleModel()))
+        simulated = is_sim_named(blueprint.models.get("tools", RoleModel()).model)
         if isinstance(effect, CallTool) and (effect.fault or simulated):
             return await self._tools.perform(effect)
         self._compare(effect, event)

@@ -288,20 +288,17 @@ class PerformerRunner(Runner):
             self.host.capacity.release()
 
     async def _attempt(self, window: Window, task: Task) -> Sequence[Draft]:
-        for attempt in range(1, EFFECT_ATTEMPTS):
+        attempt = 1
+        while True:
             try:
                 return await self.performer.perform(task.effect)
             except Unperformed:
                 raise
             except Exception as error:  # noqa: BLE001  (whatever it is, the key must get an answer)
                 log.warning("effect failed", service=self.performer.name, attempt=attempt, error=repr(error))
-        try:
-            return await self.performer.perform(task.effect)
-        except Unperformed:
-            raise
-        except Exception as error:  # noqa: BLE001  (see above)
-            log.warning("effect given up", service=self.performer.name, error=repr(error))
-            return window.gave_up(task, error)
+                if attempt == EFFECT_ATTEMPTS:
+                    return window.gave_up(task, error)
+            attempt += 1
 
     async def _commit_regularly(self, window: Window) -> None:
         while True:

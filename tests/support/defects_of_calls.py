@@ -14,9 +14,9 @@ from services.agent_runner.grounding import (
     is_number,
     leaves,
     occurs,
-    same,
 )
 from services.agent_runner.trace import Call, executed
+from services.sim.json_schema import alike
 from tests.support.alteration import altered
 from tests.support.run_parts import (
     Messages,
@@ -57,7 +57,7 @@ def wrong_argument(blueprint: Blueprint, messages: Messages, rng: random.Random)
                 others += [value for _, value in leaves(json.loads(message["content"]))]
         for other in shuffled(others, rng)[:200]:
             fits = isinstance(other, str) == isinstance(leaf, str) and not isinstance(other, bool | None)
-            if not fits or same(other, leaf) or not sources.grounded(other):
+            if not fits or alike(other, leaf) or not sources.grounded(other):
                 continue
             arguments = with_leaf(call.arguments, path, other)
             if is_valid(blueprint, call.name, arguments):
