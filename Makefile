@@ -37,7 +37,7 @@ $(BIN)/python:
 $(READY): pyproject.toml requirements.lock | $(BIN)/python
 	@echo "installing what requirements.lock names (once)"
 	@$(PIP) install --require-hashes -r requirements.lock
-	@$(PIP) install --no-index --no-build-isolation -e '.[models,dev]' || { echo "error: requirements.lock is behind pyproject.toml: make lock" >&2; exit 1; }
+	@$(PIP) install --no-index --no-build-isolation -e '.[models,kafka,redis,sandbox,otel,dev]' || { echo "error: requirements.lock is behind pyproject.toml: make lock" >&2; exit 1; }
 	@touch $@
 
 demo: $(READY)  ## make 100 trajectories with scripted models, and show one of them
@@ -55,6 +55,7 @@ check: $(READY)  ## style, types, layers, schema lock and the fast tests: under 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.lock --check
+	$(BIN)/python -m services.console.asyncapi --check
 	$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow" tests/unit tests/contract
 
 release-check: $(READY) $(SMALL_MODEL)  ## what a release must hold, at full size: hours
@@ -71,7 +72,7 @@ lock: | $(BIN)/python  ## choose versions anew: requirements.lock
 	@$(PIP) install uv
 	printf 'setuptools>=77\n' | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --upgrade --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
-	  --extra models --extra dev pyproject.toml - --output-file requirements.lock
+	  --extra models --extra kafka --extra redis --extra sandbox --extra otel --extra dev pyproject.toml - --output-file requirements.lock
 
 clean:  ## remove the virtual environment, caches and the demo
 	rm -rf $(VENV) .demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

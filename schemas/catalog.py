@@ -90,6 +90,11 @@ class FormClusters(Message):
     FAMILY: ClassVar[str] = "catalog"
     min_tools: int = 3
     max_tools: int = 12
+    imports: tuple[str, ...] = ()
+    """Ids of the ImportServer commands whose servers are meant, in order; empty: all that stand.
+
+    Named so, a catalog is the same whatever else was imported or retired before, after, or in between.
+    """
 
 
 class ServerImported(Message):

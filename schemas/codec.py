@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from schemas.envelope import PREFIX, Envelope, Message, Skimmed
-from schemas.topics import MESSAGES, TOPICS, Topic
+from schemas.envelope import PREFIX, UNSEQUENCED, Envelope, Message, Skimmed, event_id
+from schemas.topics import MESSAGES, TOPICS, Topic, sequenced
 from schemas.upcast import Raw, upcast
 
 SKIMMED: Final = Skimmed()
 LATEST: Final[dict[str, tuple[int, type[Message]]]] = {
     name.rpartition(".v")[0]: (message.VERSION, message) for name, message in MESSAGES.items()
 }
+
+CURRENT: Final[dict[tuple[str, str], type[Message]]] = {
+    (topic.name, message.type_name()): message for topic in TOPICS.values() for message in topic.messages
+}
+"""By topic and type, as nearly every message comes: of this version, on its own topic."""
+
+REMEMBERED: Final = 64
 
 
 class Undecodable(ValueError):  # noqa: N818  (named for what the message is, as it reads in a dead letter)
@@ -27,25 +35,51 @@ class Undecodable(ValueError):  # noqa: N818  (named for what the message is, as
         self.detail = detail
 
 
+class Read:
+    """The latest messages that were read: in one process several services are given the very same ones.
+
+    They are known by their value, the same object, and equal headers; and what is made of them is frozen.
+    So this changes nothing but the time it takes.
+    """
+
+    def __init__(self) -> None:
+        self._latest: OrderedDict[int, tuple[bytes, str, str, dict[str, str], Envelope]] = OrderedDict()
+
+    def find(
+        self, topic: Topic, key: str, headers: Mapping[str, str], value: bytes | None
+    ) -> Envelope | None:
+        """What this message was read as, if it was among the latest."""
+        found = self._latest.get(id(value))
+        if found is None or found[0] is not value or found[1:4] != (topic.name, key, headers):
+            return None
+        return found[4]
+
+    def keep(
+        self, topic: Topic, key: str, headers: Mapping[str, str], value: bytes, envelope: Envelope
+    ) -> Envelope:
+        """Remember what this message was read as."""
+        self._latest[id(value)] = (value, topic.name, key, dict(headers), envelope)
+        if len(self._latest) > REMEMBERED:
+            self._latest.popitem(last=False)
+        return envelope
+
+
+_decoded: Final = Read()
+_skimmed: Final = Read()
+
+
 def decode(topic: Topic, key: str, headers: Mapping[str, str], value: bytes | None) -> Envelope:
     """The envelope of one wire message.
 
     Raises:
-        Undecodable: no value, headers missing, unknown type or version, another topic's type, a key
-            that is not the message's, JSON that is none or does not fit the model.
+        Undecodable: no value, too large a one, headers missing or not UTF-8, unknown type or version, another
+            topic's type, a key that is not the message's, JSON that is none or does not fit the model, an
+            event whose id is not that of its place and content.
     """
-    if value is None:
-        raise Undecodable("no_value", "the message has no value")
-    if len(value) > topic.max_bytes:
-        raise Undecodable("oversized", f"{len(value)} bytes; {topic.name} takes at most {topic.max_bytes}")
-    type_name = headers.get(PREFIX + "type", "")
-    message = message_type(topic, type_name)
-    if headers.get(PREFIX + "subject", key) != key:
-        raise Undecodable("wrong_key", f"key {key!r}, but ce_subject {headers[PREFIX + 'subject']!r}")
-    try:
-        topic.partition(key)
-    except ValueError as error:
-        raise Undecodable("wrong_key", str(error)) from None
+    found = _decoded.find(topic, key, headers, value)
+    if found is not None:
+        return found
+    message, type_name, value = checked(topic, key, headers, value)
     try:
         if version_of(type_name) < message.VERSION:
             data = message.model_validate(lifted(type_name, message, json.loads(value)))
@@ -60,16 +94,70 @@ def decode(topic: Topic, key: str, headers: Mapping[str, str], value: bytes | No
         raise
     except (ValueError, RecursionError) as error:
         raise Undecodable("not_json", f"{type_name}: {error}") from None
-    return enveloped(key, headers, data)
+    envelope = identified(topic, message, enveloped(key, headers, data), type_name, value)
+    return _decoded.keep(topic, key, headers, value, envelope)
 
 
-def skim(key: str, headers: Mapping[str, str]) -> Envelope:
+def skim(topic: Topic, key: str, headers: Mapping[str, str], value: bytes | None) -> Envelope:
     """The envelope alone, for a reader to whom the content does not matter.
 
     Raises:
-        Undecodable: when the headers do not say which event this is.
+        Undecodable: as ``decode``, but for content that does not fit: its own reader says that. For what
+            stands in a chain the id vouches: a message that was not made by its owner takes no place there.
     """
-    return enveloped(key, headers, SKIMMED)
+    found = _skimmed.find(topic, key, headers, value)
+    if found is not None:
+        return found
+    message, type_name, value = checked(topic, key, headers, value)
+    envelope = identified(topic, message, enveloped(key, headers, SKIMMED), type_name, value)
+    return _skimmed.keep(topic, key, headers, value, envelope)
+
+
+def checked(
+    topic: Topic, key: str, headers: Mapping[str, str], value: bytes | None
+) -> tuple[type[Message], str, bytes]:
+    """What can be said of a message without its content: model, type name, and a value that is there.
+
+    Raises:
+        Undecodable: see ``decode``.
+    """
+    if value is None:
+        raise Undecodable("no_value", "the message has no value")
+    if len(value) > topic.max_bytes:
+        raise Undecodable("oversized", f"{len(value)} bytes; {topic.name} takes at most {topic.max_bytes}")
+    for name, text in headers.items():
+        if not (text.isascii() and name.isascii()) and not is_text(name + text):
+            raise Undecodable("bad_header", f"{name!r} is not UTF-8")
+    type_name = headers.get(PREFIX + "type", "")
+    message = message_type(topic, type_name)
+    if not key or not is_text(key):
+        raise Undecodable("wrong_key", f"key {key!r} is none" if not key else "the key is not UTF-8")
+    if headers.get(PREFIX + "subject", key) != key:
+        raise Undecodable("wrong_key", f"key {key!r}, but ce_subject {headers[PREFIX + 'subject']!r}")
+    try:
+        topic.partition(key)
+    except ValueError as error:
+        raise Undecodable("wrong_key", str(error)) from None
+    return message, type_name, value
+
+
+def identified(
+    topic: Topic, message: type[Message], envelope: Envelope, type_name: str, value: bytes
+) -> Envelope:
+    """The envelope, if an event of a chain has a place there, and the id of that place and its content.
+
+    Raises:
+        Undecodable: it has not.
+    """
+    if sequenced(message) != (envelope.sequence != UNSEQUENCED):
+        what = "none" if envelope.sequence == UNSEQUENCED else f"{envelope.sequence}, but stands in no chain"
+        raise Undecodable("bad_header", f"{type_name}: ce_sequence is {what}")
+    if envelope.sequence != UNSEQUENCED:
+        place = (topic.name, envelope.subject, envelope.sequence, envelope.predecessor)
+        if envelope.id != event_id(*place, type_name, value):
+            detail = f"{type_name}: ce_id {envelope.id[:40]!r} is not that of its place and content"
+            raise Undecodable("bad_id", detail)
+    return envelope
 
 
 def enveloped(key: str, headers: Mapping[str, str], data: Message) -> Envelope:
@@ -104,6 +192,9 @@ def message_type(topic: Topic, type_name: str) -> type[Message]:
     Raises:
         Undecodable: unknown type, a version newer than this program, or a type of another topic.
     """
+    current = CURRENT.get((topic.name, type_name))
+    if current is not None:
+        return current
     known = LATEST.get(type_name.rpartition(".v")[0])
     if known is None or version_of(type_name) < 1:
         raise Undecodable("unknown_type", f"{type_name[:200]!r} is not in the language of this program")
@@ -122,6 +213,15 @@ def version_of(type_name: str) -> int:
     """The version that a type name ends with; 0 when it ends with none."""
     version = type_name.rpartition(".v")[2]
     return int(version) if is_count(version) else 0
+
+
+def is_text(text: str) -> bool:
+    """Whether ``text`` came from UTF-8: what did not, the log gives as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_count(text: str) -> bool:

@@ -121,4 +121,9 @@ def event_id(topic: str, key: str, sequence: int, predecessor: str, type_name: s
     place make different ids, and the order of the log decides.
     """
     name = f"{topic}|{key}|{sequence}|{predecessor}|{type_name}|{content_digest(value)}"
-    return str(uuid.uuid5(NAMESPACE, name))
+    # As str(uuid.uuid5(NAMESPACE, name)), at a third of its cost: every reader of every event asks.
+    made = bytearray(hashlib.sha1(NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()[:16])
+    made[6] = made[6] & 0x0F | 0x50
+    made[8] = made[8] & 0x3F | 0x80
+    text = made.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

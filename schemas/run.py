@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 from schemas.blueprint import Usage
@@ -16,6 +17,7 @@ def run_id(campaign: str, slot: int, attempt: int, retry: int = 0) -> str:
     return f"{campaign}.{slot}.{attempt}" + (f".{retry}" if retry else "")
 
 
+@lru_cache(maxsize=4096)  # every reader of every message asks, and runs come in bursts
 def slot_of(run: str) -> int:
     """The slot that a run id names.
 

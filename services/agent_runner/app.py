@@ -15,9 +15,10 @@ from schemas.topics import BLUEPRINT_EVENTS, RUN_EVENTS, SANDBOX_COMMANDS, SANDB
 from services.agent_runner import domain, prompts
 from services.agent_runner.domain import AskAssistant, AskJudge, AskUser, CallTool
 from services.kit.chat import ChatCall, ChatModel, ChatReply, ModelFailed
+from services.kit.hosting import on_kafka
 from services.kit.openai_wire import is_sim_named
 from services.kit.service import Draft, Performer
-from services.sim.actors import delayed, parse_options
+from services.sim.actors import SimModel, delayed, parse_options
 from services.worlds.world import Observation
 
 Effect = AskAssistant | AskUser | CallTool | AskJudge
@@ -232,3 +233,6 @@ def _object(reply: ChatReply) -> dict[str, Any]:
 
 def _draft(blueprint: Blueprint, event: Message) -> Draft:
     return Draft(blueprint.id, event, blueprint.campaign)
+
+
+__getattr__ = on_kafka(service, SimModel)

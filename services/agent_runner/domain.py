@@ -230,8 +230,13 @@ def _conclude(run: Run, blueprint: Blueprint) -> Step:
 
 
 def _answer(run: Run, blueprint: Blueprint) -> Step:
-    """The next call without an answer; calls that can never be part of a good run end it at once."""
-    findings = unusable(blueprint, run.messages)
+    """The next call without an answer; calls that can never be part of a good run end it at once.
+
+    They are looked at when their turn is fresh: a turn of which a call is answered has passed.
+    """
+    latest = len(run.messages) - 1
+    fresh = run.messages[latest]["role"] == "assistant"
+    findings = unusable(blueprint, run.messages, latest) if fresh else ()
     if findings:
         return _append(
             run, finished(blueprint, run.messages, Verdict(passed=False, findings=findings), run.usage)

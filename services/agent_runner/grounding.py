@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from services.sim.json_schema import alike
@@ -68,6 +69,7 @@ def texts(value: Any) -> Iterator[str]:
         yield value
 
 
+@lru_cache(maxsize=64)
 def numbers(text: str) -> frozenset[float]:
     """The number tokens of a text; thousands separators are read, parts of dates and ids are not."""
     return frozenset(_number(match) for match in NUMBER.findall(text))
@@ -80,10 +82,10 @@ def _number(token: str) -> float:
 
 def find(value: str, text: str, start: int = 0) -> int:
     """Position of ``value`` in ``text`` between token boundaries, from ``start`` on; -1 when absent."""
-    if not value:
+    position = text.find(value, start) if value else -1
+    if position < 0:
         return -1
     digits = any(character.isdigit() for character in value)
-    position = text.find(value, start)
     while position >= 0:
         if _bounded(value, text, position, digits=digits):
             return position

@@ -59,23 +59,34 @@ def _other(blueprint: Blueprint, fact: Fact, text: str, pool: str, *, user: bool
         return ""
     candidates: list[tuple[Any, str]] = []
     here = any(occurs(value, text) or find(_plain(_spelled(value)), _plain(text)) >= 0 for value in values)
-    if fact.label and not (here and _kind(_spelled(values[0])) == "text"):
+    if _may_name(text, fact.label) and not (here and _kind(_spelled(values[0])) == "text"):
         candidates += [(values[0], found) for found in _after(_label(fact.label), text, values[0])]
     if user and not here:
         for value in values:
             for anchor in _anchors(_spelled(value), blueprint.goal):
+                if anchor not in text:  # an expression costs more to make than to use
+                    continue
                 candidates += [(value, found) for found in _after(re.escape(anchor), text, value)]
     if user:
         forms = {_form(_spelled(value)): value for value in values if _distinctive(value)}
-        for token in TOKEN.findall(text):
+        for token in TOKEN.findall(text) if forms else ():
             bare = token.strip(".:'")
-            if _form(bare) in forms:
-                candidates.append((forms[_form(bare)], bare))
+            form = "" if bare.isalpha() else _form(bare)  # what is distinctive has a digit
+            if form in forms:
+                candidates.append((forms[form], bare))
     for value, found in candidates:
         said_right = _plain(found) in {_plain(_spelled(value)) for value in values}
         if not said_right and _kind(found) == _kind(_spelled(value)) and not _known(found, pool):
             return found
     return ""
+
+
+def _may_name(text: str, label: str) -> bool:
+    """False only where the text cannot hold the label's words; making an expression costs far more."""
+    if not (text.isascii() and label.isascii()):
+        return bool(label)
+    said = text.lower()
+    return bool(label) and all(word in said for word in label.lower().split())
 
 
 def _label(label: str) -> str:
@@ -151,7 +162,6 @@ def leaks(blueprint: Blueprint, messages: Sequence[dict[str, Any]]) -> Iterator[
     References to steps, phrases of planning, identifiers of tools; in the assistant's texts also an
     asked fact's value before the user told it, and an expected value before it was observed.
     """
-    definitions = json.dumps([[tool.description, tool.input_schema] for tool in blueprint.tools])
     fixed = {_spelled(value) for tool in blueprint.tools for value in fixed_values(tool.input_schema)}
     public = [blueprint.goal, blueprint.persona]
     asked = [(fact, leaf) for fact in blueprint.facts if fact.asked for _, leaf in leaves(fact.value)]
@@ -163,7 +173,7 @@ def leaks(blueprint: Blueprint, messages: Sequence[dict[str, Any]]) -> Iterator[
         if role in ("user", "assistant") and text:
             who: Attribution = "user" if role == "user" else "assistant"
             seen = "\n".join(heard)
-            found = list(_planning(blueprint, text, "\n".join([*public, seen]), definitions))
+            found = list(_planning(blueprint, text, "\n".join([*public, seen])))
             if role == "assistant":
                 found += [
                     f"{fact.label} ({_cut(leaf)}) before the user told it"
@@ -182,12 +192,14 @@ def leaks(blueprint: Blueprint, messages: Sequence[dict[str, Any]]) -> Iterator[
             heard.append(str(message.get("content") or ""))
 
 
-def _planning(blueprint: Blueprint, text: str, seen: str, definitions: str) -> Iterator[str]:
+def _planning(blueprint: Blueprint, text: str, seen: str) -> Iterator[str]:
     lowered = text.lower()
     for phrase in PLAN_PHRASES:
-        if phrase in lowered and phrase not in seen.lower() and phrase not in definitions.lower():
+        if phrase in lowered and phrase not in seen.lower() and phrase not in _definitions(blueprint):
             yield f"{phrase!r}"
     for step in blueprint.steps:
+        if step.id not in text:
+            continue
         name = re.escape(step.id)
         reference = re.search(rf"\$\{{?{name}\b|\bstep[\s:#]+{name}\b(?![-\w])|\b{name}\.[a-z]\w*", text)
         if reference and reference.group() not in seen:
@@ -195,6 +207,10 @@ def _planning(blueprint: Blueprint, text: str, seen: str, definitions: str) -> I
     for tool in blueprint.tools:
         if _identifier(tool.name) and find(tool.name, text) >= 0 and tool.name not in seen:
             yield f"the tool {tool.name}"
+
+
+def _definitions(blueprint: Blueprint) -> str:
+    return json.dumps([[tool.description, tool.input_schema] for tool in blueprint.tools]).lower()
 
 
 def _identifier(name: str) -> bool:

@@ -142,7 +142,7 @@ def actions(
     """
     calls = executed(messages, code_tools(blueprint))
     known = world or World(blueprint.tools, blueprint.seed)
-    writes = frozenset(tool.name for tool in blueprint.tools if known.meaning(tool.name).writes)
+    writes = frozenset(tool.name for tool in blueprint.tools if known.writes(tool.name))
     by_message: dict[int, list[Call]] = {}
     for call in calls:
         by_message.setdefault(call.message, []).append(call)

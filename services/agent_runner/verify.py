@@ -78,12 +78,13 @@ def verify(blueprint: Blueprint, messages: Sequence[dict[str, Any]], world: Worl
     return Verdict(passed=not findings, findings=_ranked(findings))
 
 
-def unusable(blueprint: Blueprint, messages: Sequence[dict[str, Any]]) -> tuple[Finding, ...]:
+def unusable(blueprint: Blueprint, messages: Sequence[dict[str, Any]], since: int = 0) -> tuple[Finding, ...]:
     """What is wrong with calls in themselves, whatever comes after: a run that has any can never pass.
 
-    Broken JSON, invented tools, arguments against the schema, ids that are empty or used before.
+    Broken JSON, invented tools, arguments against the schema, ids that are empty or used before. Calls of
+    messages before ``since`` were looked at before.
     """
-    calls = executed(messages, code_tools(blueprint))
+    calls = executed(messages[since:], code_tools(blueprint))
     return _ranked([*call_findings(blueprint, calls), *id_findings(messages)])
 
 

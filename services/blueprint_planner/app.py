@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final
 
 from schemas.blueprint import Blueprint, BlueprintPlanned, BlueprintRejected, PlanBlueprint, Rejection, Usage
+from schemas.envelope import payload
 from schemas.evolution import RoleModel
 from schemas.topics import BLUEPRINT_COMMANDS, BLUEPRINT_EVENTS, CATALOG_EVENTS
 from services.blueprint_planner import domain, prompts
 from services.blueprint_planner.completion import offered
 from services.blueprint_planner.planning import plan
 from services.kit.chat import ChatModel, ChatReply, ChatRequest, ModelFailed
+from services.kit.hosting import on_kafka
 from services.kit.openai_wire import is_sim_named
 from services.kit.service import Draft, Performer
+from services.sim.actors import SimModel
 from services.worlds.world import World
 
 NAME: Final = "blueprint-planner"
@@ -53,6 +57,7 @@ def service(model: ChatModel) -> Performer:
         references=(CATALOG_EVENTS,),
         initial_reference=domain.Clusters,
         refer=domain.refer,
+        folds=domain.FOLDS,
     )
 
 
@@ -99,10 +104,10 @@ def decided(effect: domain.Plan, reply: ChatReply, digest: str) -> Draft:
     outcome = plan(effect.command, effect.cluster, effect.distractors, reply.content, effect.domains)
     if isinstance(outcome, Blueprint):
         event = BlueprintPlanned(blueprint=outcome, usage=usage, request=digest)
-        size = len(event.model_dump_json(exclude_defaults=True).encode())
-        if size <= MAX_EVENT_BYTES:
-            return draft_of(effect.command, event, effect.cause)
-        outcome = (Rejection(code="oversized", detail=f"{size} bytes; at most {MAX_EVENT_BYTES}"),)
+        value = payload(event)
+        if len(value) <= MAX_EVENT_BYTES:
+            return replace(draft_of(effect.command, event, effect.cause), value=value)
+        outcome = (Rejection(code="oversized", detail=f"{len(value)} bytes; at most {MAX_EVENT_BYTES}"),)
     return draft_of(effect.command, rejected(effect.command, outcome, usage, digest), effect.cause)
 
 
@@ -149,3 +154,6 @@ def gave_up(_state: domain.Run, effect: domain.Plan, error: BaseException) -> Se
     """What is appended when planning itself raised for the last time: a failure of infrastructure."""
     failure = ModelFailed("planner_failed", f"{type(error).__name__}: {error}", infrastructure=True)
     return [failed(effect.command, failure, effect.cause)]
+
+
+__getattr__ = on_kafka(service, SimModel)

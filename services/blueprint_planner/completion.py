@@ -268,7 +268,7 @@ def complexity(steps: Sequence[Step], draft: PlanDraft, world: World, candidates
         values = [resolve_or(source, draft, steps) for source in step.arguments.values()]
         count = sum(1 for _ in leaves(values))
         dependent = sum(1 for source in step.arguments.values() for _ in references(source))
-        weight = WRITE_WEIGHT if world.meaning(step.tool).writes else READ_WEIGHT
+        weight = WRITE_WEIGHT if world.writes(step.tool) else READ_WEIGHT
         cost = math.log2(1 + count) + dependent + offer
         total += weight + cost
         if step.fault is not None:

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.blueprint import BlueprintPlanned, BlueprintRejected, PlanBlueprint
 from schemas.catalog import CatalogFormed, Cluster, ClusterFormed, ToolSpec
-from schemas.envelope import Envelope
+from schemas.envelope import Envelope, Message, Skimmed
 from services.kit.service import Closed, Perform, Step, Wait
 
 MIN_DISTRACTORS: Final = 2
 MAX_DISTRACTORS: Final = 5
 DRAWS: Final = 12
 """Other clusters looked into for distractors."""
+UNPACKED: Final = 256
+"""Clusters that are kept as they were last read, the least recently used dropped first."""
+FOLDS: Final[frozenset[type[Message]]] = frozenset({PlanBlueprint, ClusterFormed, CatalogFormed})
 
 
 @dataclass
@@ -36,12 +40,14 @@ class Run:
 class Clusters:
     """Clusters by (id, hash), each as compressed JSON, and the clusters of each catalog by its hash.
 
-    A catalog that is formed anew adds what has changed; what earlier commands name stays.
+    A catalog that is formed anew adds what has changed; what earlier commands name stays. Unpacking takes
+    longer than all other decisions here, and commands draw from the same clusters again and again.
     """
 
     packed: dict[tuple[str, str], bytes] = field(default_factory=dict)
     latest: dict[str, str] = field(default_factory=dict)
     catalogs: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    unpacked: OrderedDict[tuple[str, str], Cluster] = field(default_factory=OrderedDict)
 
     def cluster(self, cluster: str, cluster_hash: str) -> Cluster:
         """The cluster of this id and hash.
@@ -49,7 +55,14 @@ class Clusters:
         Raises:
             KeyError: when there is none.
         """
-        return Cluster.model_validate_json(zlib.decompress(self.packed[cluster, cluster_hash]))
+        name = cluster, cluster_hash
+        found = self.unpacked.get(name)
+        if found is None:
+            found = self.unpacked[name] = Cluster.model_validate_json(zlib.decompress(self.packed[name]))
+            if len(self.unpacked) > UNPACKED:
+                self.unpacked.popitem(last=False)
+        self.unpacked.move_to_end(name)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +89,7 @@ def evolve(state: Run, envelope: Envelope) -> Run:
     match envelope.data:
         case PlanBlueprint() as command if state.command is None:
             state.command, state.cause = command, envelope.id
-        case BlueprintPlanned() | BlueprintRejected():
+        case BlueprintPlanned() | BlueprintRejected() | Skimmed():  # skimmed: that it was there says all
             state.answered = True
     return state
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from schemas.topics import CATALOG_COMMANDS, CATALOG_EVENTS
 from services.cluster_registry.domain import decide, evolve, initial
+from services.kit.hosting import on_kafka
 from services.kit.service import Decider
 
 
@@ -16,3 +17,6 @@ def service() -> Decider:
         evolve=evolve,
         decide=decide,
     )
+
+
+__getattr__ = on_kafka(service)

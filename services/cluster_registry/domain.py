@@ -79,6 +79,8 @@ class Plan:
     """
 
     command: str
+    standing: dict[str, Standing]
+    refused: dict[str, str]
     servers: tuple[str, ...]
     classifier: DomainClassifier | None
     next_server: int = 0
@@ -93,6 +95,7 @@ class Plan:
 class State:
     """``servers`` and ``refused`` are as of the commands answered; ``queue`` holds those that are not.
 
+    ``imports`` has what became of each import, by its command's id, for catalogs that name theirs.
     ``commands`` says of each command met whether it is answered and done with; ``answers`` holds own
     outputs whose command has not been reached. ``formed`` has the hash of the
     latest ClusterFormed of each cluster id.
@@ -101,6 +104,7 @@ class State:
     commands: dict[str, bool] = field(default_factory=dict)
     queue: deque[Command] = field(default_factory=deque)
     answers: dict[str, Answer] = field(default_factory=dict)
+    imports: dict[str, tuple[str, Standing | Refused]] = field(default_factory=dict)
     servers: dict[str, Standing] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     formed: dict[str, str] = field(default_factory=dict)
@@ -174,23 +178,31 @@ def _settle(state: State) -> None:
         command = state.queue.popleft()
         answer = state.answers.pop(command.id)
         state.commands[command.id] = True
-        if isinstance(answer, Standing):
-            state.servers[command.server_id] = answer
-            state.refused.pop(command.server_id, None)
-        elif isinstance(answer, Refused):
-            # An earlier import of the same server stands: a bad update does not take a good one away.
-            state.refused[command.server_id] = answer.code
+        if isinstance(answer, Standing | Refused):
+            state.imports[command.id] = (command.server_id, answer)
+            _stand(state.servers, state.refused, command.server_id, answer)
         elif isinstance(answer, ServerRetired):
             state.servers.pop(command.server_id, None)
             state.refused.pop(command.server_id, None)
         state.plan = None
 
 
+def _stand(
+    servers: dict[str, Standing], refused: dict[str, str], server_id: str, answer: Standing | Refused
+) -> None:
+    """What stands after one more import."""
+    if isinstance(answer, Standing):
+        servers[server_id] = answer
+        refused.pop(server_id, None)
+    else:  # an earlier import of the same server stands: a bad update does not take a good one away
+        refused[server_id] = answer.code
+
+
 def _form(state: State, command: Command, order: FormClusters) -> tuple[Draft, ...]:
     """The next clusters that have not come back yet; when all have, the catalog."""
     plan = state.plan
     if plan is None or plan.command != command.id:
-        plan = state.plan = _plan(state, command.id)
+        plan = state.plan = _plan(state, command.id, order)
     while plan.due and state.formed.get(plan.due[0].id) == plan.due[0].hash:
         plan.due.popleft()
     while len(plan.due) < BATCH and plan.next_server < len(plan.servers):
@@ -201,25 +213,31 @@ def _form(state: State, command: Command, order: FormClusters) -> tuple[Draft, .
             Draft(cluster.id, ClusterFormed(cluster=cluster), command.correlation, command.id)
             for cluster in due
         )
-    return (Draft(CATALOG, _catalog(state, plan), command.correlation, command.id),)
+    return (Draft(CATALOG, _catalog(plan), command.correlation, command.id),)
 
 
-def _plan(state: State, command: str) -> Plan:
-    labelled = [state.servers[server] for server in sorted(state.servers)]
+def _plan(state: State, command: str, order: FormClusters) -> Plan:
+    servers, refused = state.servers, state.refused
+    if order.imports:
+        servers, refused = {}, {}
+        for one in order.imports:
+            if one in state.imports:
+                _stand(servers, refused, *state.imports[one])
+    labelled = [servers[server] for server in sorted(servers)]
     unlabelled = any(not standing.domains for standing in labelled)
     classifier = None
     if unlabelled:
         classifier = DomainClassifier.of(
             (standing.domains, standing.text) for standing in labelled if standing.domains
         )
-    return Plan(command, tuple(sorted(state.servers)), classifier)
+    return Plan(command, servers, refused, tuple(sorted(servers)), classifier)
 
 
 def _plan_server(state: State, plan: Plan, order: FormClusters) -> None:
     """Work out the clusters of the next server; those that are out already are not due again."""
     server_id = plan.servers[plan.next_server]
     plan.next_server += 1
-    standing = state.servers[server_id]
+    standing = plan.standing[server_id]
     domains = standing.domains
     if not domains:
         assert plan.classifier is not None
@@ -235,9 +253,9 @@ def _plan_server(state: State, plan: Plan, order: FormClusters) -> None:
             plan.due.append(cluster)
 
 
-def _catalog(state: State, plan: Plan) -> CatalogFormed:
-    rejected = Counter(state.refused.values())
-    for standing in state.servers.values():
+def _catalog(plan: Plan) -> CatalogFormed:
+    rejected = Counter(plan.refused.values())
+    for standing in plan.standing.values():
         rejected.update(standing.dropped)
     return CatalogFormed(
         hash=digest([cluster_hash for _, cluster_hash in plan.hashes]),

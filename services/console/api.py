@@ -23,7 +23,7 @@ from schemas.run import Verdict
 from services.agent_runner.app import named
 from services.agent_runner.prompts import assistant_request
 from services.agent_runner.verify import verify
-from services.console.card import card, read_config
+from services.console.card import DATASET, card, read_config
 from services.console.config import load
 from services.console.errors import UserError
 from services.console.export import format_named, rows, write_dataset
@@ -31,6 +31,7 @@ from services.console.launch import carry_out, close_books, prepare, prepare_res
 from services.console.ledger import Ledger
 from services.console.preview import TRAJECTORIES, Estimate, estimate
 from services.console.show import find, show_markdown
+from services.console.source import Folder, Source, on_stack
 from services.console.stopping import run_through, run_to_end
 from services.kit.chat import ChatReply
 from services.kit.log import Record
@@ -44,15 +45,30 @@ Json = dict[str, Any]
 
 
 class Campaign:
-    """A campaign's folder. Reads the log when it is first asked; ``refresh`` reads it again."""
+    """A campaign's folder. Reads the log when it is first asked; ``refresh`` reads it again.
 
-    def __init__(self, folder: Path | str) -> None:
+    ``source`` is where the log is, if not in the folder.
+    """
+
+    def __init__(self, folder: Path | str, source: Source | None = None) -> None:
         self.folder = Path(folder)
+        self.source = source or Folder(self.folder)
         self._ledger: Ledger | None = None
+
+    @classmethod
+    def on_stack(cls, name: str = "") -> Campaign:
+        """The campaign of this name on the stack that ``TDS_KAFKA`` names; the only one if none is given.
+
+        Raises:
+            UserError: there is none.
+            LogError: no broker answers.
+        """
+        source = on_stack(name)
+        return cls(Path("out") / source.campaign, source)
 
     def __repr__(self) -> str:
         """``Campaign('out/c7')``."""
-        return f"Campaign({str(self.folder)!r})"
+        return f"Campaign({self.source.words!r})"
 
     @property
     def ledger(self) -> Ledger:
@@ -62,7 +78,7 @@ class Campaign:
             LogError: there is none.
         """
         if self._ledger is None:
-            self._ledger = Ledger.open(self.folder)
+            self._ledger = Ledger.open(self.source)
         return self._ledger
 
     def refresh(self) -> Campaign:
@@ -108,9 +124,12 @@ class Campaign:
 
     def replay(self) -> ReplayReport:
         """Decide everything again from the log, models forbidden, and compare."""
+        from services.console.replay import recorded_campaign
         from services.console.replay import replay as again
 
-        return run_through(lambda: again(self.folder))
+        recorded = recorded_campaign(self.source)
+        exported = self.folder / DATASET
+        return run_through(lambda: again(recorded, exported.read_bytes() if exported.exists() else None))
 
     def resume(self, *, concurrency: int | None = None) -> Campaign:
         """Go on where it was cut off."""
@@ -245,7 +264,7 @@ def replay(folder: Path | str) -> ReplayReport:
 
 def rebuild(folder: Path | str) -> Json:
     """Make the card, and the dataset of a finished campaign, again from the log; returns the card."""
-    return close_books(Path(folder))
+    return close_books(Folder(Path(folder)), Path(folder))
 
 
 def reply_message(reply: ChatReply, turn: int, messages: Sequence[Json]) -> Json:

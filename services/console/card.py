@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -51,8 +52,8 @@ def card(ledger: Ledger, config: Json | None = None) -> Json:
         "admitted": ledger.admitted_count,
         "rejected": ledger.rejections,
         "abandoned": len(ledger.abandoned),
-        "abandoned_reasons": dict(reasons.most_common(LISTED)),
-        "failures": {f"{who}: {code}": count for (who, code), count in ledger.failures.most_common(LISTED)},
+        "abandoned_reasons": ranked(reasons),
+        "failures": ranked({f"{who}: {code}": count for (who, code), count in ledger.failures.items()}),
         "generations": ledger.generations,
         "slots": ledger.slots,
         "runs": len(ledger.runs),
@@ -86,6 +87,11 @@ def card(ledger: Ledger, config: Json | None = None) -> Json:
             "dropped": ledger.dropped,
         },
     }
+
+
+def ranked(given: Mapping[str, int]) -> dict[str, int]:
+    """The ``LISTED`` most frequent, most frequent first."""
+    return dict(sorted(given.items(), key=lambda item: (-item[1], item[0]))[:LISTED])
 
 
 def ended(ledger: Ledger) -> str:

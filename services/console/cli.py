@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from services.console import cli_dead, cli_stack
+from services.console.cli_options import AsJson, OnStack, Where
 from services.console.errors import FAILED, INTERRUPTED, UserError, complain, explain, print_json
 
 if TYPE_CHECKING:
     from services.console.config import RunConfig
     from services.console.preview import Estimate
+    from services.console.source import Source
 
 Json = dict[str, Any]
 
@@ -29,9 +32,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(cli_dead.app, name="dead")
+
 ROLES_HELP: Final = "(roles: planner, user, assistant, tools, judge, or all)"
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The campaign's folder.")]
 Catalog = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="MCP tools/list dump: JSON or JSONL, may be gzipped [built-in]."),
@@ -83,21 +86,48 @@ def run(
         int | None, typer.Option(metavar="N", help="Rows that may share a reasoning signature [any].")
     ] = None,
     config: Config = None,
-    resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Go on with this campaign.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="DIR|CAMPAIGN", help="Go on with this campaign.")
+    ] = None,
+    stack: OnStack = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="With --stack: start it, do not follow it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Make a dataset: start a campaign, or go on with one. Ctrl-C stops it and keeps everything."""
-    flags = _given(locals(), ("model", "base_url", "config", "resume", "as_json"))
-    from services.console.foreground import carry_out
+    """Make a dataset: start a campaign, or go on with one. Ctrl-C stops it and keeps everything.
+
+    With --stack the stack's services carry it out, and Ctrl-C only stops following it.
+    """
+    flags = _given(locals(), ("model", "base_url", "config", "resume", "stack", "detach", "as_json"))
+    from services.console.foreground import carry_out, carry_out_on_stack
     from services.console.launch import prepare, prepare_resume
 
     if resume is not None:
-        others = sorted({*flags, *_named(model=model, base_url=base_url, config=config)} - {"concurrency"})
+        may_change = "out" if stack else "concurrency"
+        others = sorted({*flags, *_named(model=model, base_url=base_url, config=config)} - {may_change})
         if others:
             what = f"--{others[0].replace('_', '-')} cannot be given with --resume"
             raise UserError(
-                what, "The campaign's own settings stand in its log; only --concurrency may change"
+                what, f"The campaign's own settings stand in its log; only --{may_change} may change"
             )
+    if stack:
+        from services.console.stack import prepare_again, prepare_new
+
+        if concurrency is not None:
+            what = "--concurrency cannot be given with --stack"
+            advice = "There each replica has TDS_CONCURRENCY calls under way; `tds up --runners N` makes N"
+            raise UserError(what, advice)
+        if resume is not None:
+            where, prepared = prepare_again(str(resume), out)
+        else:
+            where, prepared = prepare_new(_load(flags, model, base_url, config))
+        return carry_out_on_stack(where, prepared, detach=detach, as_json=as_json)
+    if detach:
+        raise UserError(
+            "--detach can be given with --stack only", "On one machine this command does the work"
+        )
+    if resume is not None:
         prepared = prepare_resume(resume, _load(flags, None, None, None).concurrency if concurrency else None)
     else:
         prepared = prepare(_load(flags, model, base_url, config))
@@ -143,40 +173,62 @@ def preview(
 
 
 @app.command()
-def status(folder: Folder, as_json: AsJson = False) -> int:
-    """Say how a campaign stands, also while it runs."""
-    from services.console.card import card, read_config
+def status(where: Where = "", stack: OnStack = False, as_json: AsJson = False) -> int:
+    """Say how a campaign stands, also while it runs; with --stack alone, how the whole stack stands."""
+    if stack and not where:
+        from services.console.source import Stack, kit_settings
+        from services.console.stack_status import standing
+
+        whole = standing(Stack(kit_settings()))
+        if as_json:
+            print_json(whole.as_json())
+        else:
+            typer.echo("\n".join(whole.lines()))
+        return 0
+    from services.console.card import card
     from services.console.ledger import Ledger
     from services.console.progress import details
+    from services.console.source import source_of
 
-    ledger = Ledger.open(folder, keep="nothing")
-    found = card(ledger, read_config(folder))
+    source = source_of(where, stack=stack)
+    ledger = Ledger.open(source, keep="nothing")
+    found = card(ledger, source.config())
     if as_json:
         print_json(found)
         return 0
     typer.echo(
-        f"{found['campaign'] or folder}: {found['admitted']} of {found['asked']} admitted; {found['detail']}"
+        f"{found['campaign'] or where}: {found['admitted']} of {found['asked']} admitted; {found['detail']}"
     )
     for name, text in details(ledger):
         typer.echo(f"  {name:<10} {text}")
     typer.echo(f"  {'last event':<10} {found['times']['last_event'] or 'none'}")
-    if ledger.state in ("paused", "unfinished"):
-        typer.echo(f"  {'go on':<10} tds run --resume {folder}")
+    if ledger.state == "paused" or (ledger.state == "unfinished" and not stack):
+        typer.echo(f"  {'go on':<10} {source.resume}")
     return 0
 
 
 @app.command()
 def show(
-    folder: Folder,
-    row: Annotated[str, typer.Argument(metavar="ROW", help="A row's number from 0, or a run's id.")],
+    where: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[DIR|CAMPAIGN] ROW", help="Whose row, and its number from 0 or its run's id."
+        ),
+    ],
+    stack: OnStack = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     as_json: AsJson = False,
 ) -> int:
     """Print one trajectory, readable."""
     from services.console.ledger import Ledger
     from services.console.show import find, show_markdown
+    from services.console.source import source_of
 
-    found, blueprint = find(Ledger.open(folder), row)
+    if len(where) != 2 and not (stack and len(where) == 1):
+        advice = "Give a folder, or --stack and a campaign; and a row's number from 0, or a run's id"
+        raise UserError("which row is meant?", advice)
+    *named, row = where
+    found, blueprint = find(Ledger.open(source_of(named[0] if named else "", stack=stack)), row)
     if as_json:
         print_json(found)
     elif markdown:
@@ -188,52 +240,71 @@ def show(
 
 @app.command()
 def export(
-    folder: Folder,
     to: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.")],
+    where: Where = "",
+    stack: OnStack = False,
     form: Annotated[str, typer.Option("--format", help="openai or sharegpt.")] = "openai",
     failed: Annotated[bool, typer.Option("--failed", help="The failed runs instead, with reasons.")] = False,
     as_json: AsJson = False,
 ) -> int:
     """Write the dataset as JSONL."""
-    from services.console.card import write_card
+    from services.console.card import CARD, write_card
     from services.console.export import format_named, write_dataset
     from services.console.ledger import Ledger
+    from services.console.source import Folder, source_of
 
     chosen = format_named(form)
     if to.is_dir():
         raise UserError(f"--to {to} is a folder", "Give the name of a file")
-    ledger = Ledger.open(folder, keep="everything" if failed else "admitted")
+    source = source_of(where, stack=stack)
+    ledger = Ledger.open(source, keep="everything" if failed else "admitted")
     count = write_dataset(ledger, to, chosen, failed=failed)
-    write_card(ledger, folder)
+    if isinstance(source, Folder):
+        write_card(ledger, source.path)
     if as_json:
         print_json(
             {"rows": count, "file": str(to), "format": chosen, "failed": failed, "state": ledger.state}
         )
     else:
         kind = "failed runs" if failed else "rows"
-        typer.echo(f"{count} {kind} in {to}; how they were made stands in {folder}/card.json")
+        made = f"stands in {source.path / CARD}" if isinstance(source, Folder) else f"says {_status(source)}"
+        typer.echo(f"{count} {kind} in {to}; how they were made {made}")
         if ledger.state != "finished":
-            typer.echo(f"the campaign is {ledger.state}: `tds run --resume {folder}` goes on with it")
+            typer.echo(f"the campaign is {ledger.state}: `{source.resume}` goes on with it")
     if not count and not failed:
-        complain(f"no row is admitted yet in {folder}. `tds status {folder}` says how it stands")
+        complain(f"no row is admitted yet. {_status(source)} says how it stands")
     return 0 if count or failed else FAILED
 
 
 @app.command()
 def replay(
-    folder: Folder,
+    where: Where = "",
+    stack: OnStack = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Decide everything again, models forbidden, and compare.")
     ] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With --stack: where to [out/CAMPAIGN].")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Make the card and dataset again from the log; or check that everything follows from it."""
     import dataclasses
 
     from services.console import api
+    from services.console.source import Stack, source_of
 
+    if out is not None and not stack:
+        raise UserError("--out can be given with --stack only", "A folder's dataset is made again in it")
+    source = source_of(where, stack=stack)
+    if isinstance(source, Stack):
+        from services.console.stack import folder_of, rebuild
+
+        folder = folder_of(source, out)
+    else:
+        folder = source.path
     if not verify:
-        found = api.rebuild(folder)
+        found = rebuild(source, folder) if isinstance(source, Stack) else api.rebuild(folder)
         if as_json:
             print_json(found)
         else:
@@ -241,7 +312,7 @@ def replay(
                 f"{found['admitted']} of {found['asked']} rows; card and dataset in {folder} made again"
             )
         return 0
-    report = api.replay(folder)
+    report = api.Campaign(folder, source).replay()
     if as_json:
         print_json(dataclasses.asdict(report))
         return 0 if report.identical else 1
@@ -255,6 +326,10 @@ def replay(
     what = f"not identical: {report.compared} of {report.events} events derived again"
     complain(f"{what}. The log was changed, or written by another version of this program")
     return 1
+
+
+for command in (cli_stack.pause, cli_stack.stop, cli_stack.up, cli_stack.down):
+    app.command()(command)
 
 
 @app.command()
@@ -307,6 +382,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(known[0])
         return known[1]
     return code if isinstance(code, int) else 0
+
+
+def _status(source: Source) -> str:
+    return f"`tds status {source.words}`"
 
 
 def _load(flags: Json, model: list[str] | None, base_url: list[str] | None, config: Path | None) -> RunConfig:

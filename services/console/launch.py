@@ -19,7 +19,8 @@ from services.console.config import RunConfig
 from services.console.embedded import CampaignEnd, RunPlan, run_campaign
 from services.console.errors import UserError
 from services.console.export import write_atomically, write_dataset
-from services.console.ledger import LOG, Ledger, campaign_spec
+from services.console.ledger import Ledger, campaign_spec
+from services.console.source import LOG, Folder, Source
 from services.kit.chat import ModelFailed
 from services.kit.log import Record
 from services.kit.models import ModelRouter
@@ -171,11 +172,15 @@ def naming(roles: Iterable[str], model: RoleModel) -> Iterator[None]:
 
 
 async def carry_out(
-    prepared: Prepared, on_record: Callable[[Record], None] | None, stop: asyncio.Event
+    prepared: Prepared,
+    on_record: Callable[[Record], None] | None,
+    stop: asyncio.Event,
+    followed: Ledger | None = None,
 ) -> CampaignEnd:
     """Run the campaign until it ends, pauses, or ``stop`` is set; then write its card.
 
-    The dataset in OpenAI's format is written once the campaign has finished.
+    The dataset in OpenAI's format is written once the campaign has finished. ``followed`` is a ledger that
+    keeps what rows need, and that ``on_record`` folds every record into: with it, the log is read once.
 
     Raises:
         ModelFailed: a model is not there. Nothing was started.
@@ -195,7 +200,7 @@ async def carry_out(
         )
     finally:
         await router.close()
-    close_books(prepared.folder)
+    close_books(Folder(prepared.folder), prepared.folder, followed)
     return end
 
 
@@ -214,26 +219,25 @@ def note_failed(failed: FailedAttempt) -> None:
     )
 
 
-def close_books(folder: Path) -> Json:
-    """Write what follows from the log: the card and, of a finished campaign, the dataset."""
-    ledger = Ledger.open(folder, keep="admitted")
+def close_books(source: Source, folder: Path, followed: Ledger | None = None) -> Json:
+    """Write what follows from the log: the card and, of a finished campaign, the dataset.
+
+    ``followed`` is the log's ledger, where it has been folded up to the end already.
+    """
+    ledger = followed or Ledger.open(source, keep="admitted")
     if ledger.state == "finished" and ledger.admitted_count:
         write_dataset(ledger, folder / DATASET)
     return write_card(ledger, folder)
 
 
-def write_config(prepared: Prepared) -> None:
-    """Keep, without secrets, what the log does not hold."""
+def write_config(prepared: Prepared, *, log: Json | None = None) -> None:
+    """Keep, without secrets, what the log does not hold; and where that is, if not in the folder."""
     known = read_config(prepared.folder) if prepared.plan is None else {}
     unread = list(prepared.unread[:UNREAD_KEPT])
-    fresh: Json = {"concurrency": prepared.concurrency}
+    fresh: Json = {"concurrency": prepared.concurrency} if log is None else {"log": log}
+    fresh |= {"campaign": prepared.spec.campaign, "catalog": prepared.spec.catalog}
     if prepared.plan is not None:
-        fresh |= {
-            "campaign": prepared.spec.campaign,
-            "catalog": prepared.spec.catalog,
-            "unread": unread,
-            "unread_count": len(prepared.unread),
-        }
+        fresh |= {"unread": unread, "unread_count": len(prepared.unread)}
     text = json.dumps({**known, **fresh}, ensure_ascii=False, indent=2) + "\n"
     write_atomically(prepared.folder / CONFIG, iter([text.encode()]))
 

@@ -1,22 +1,22 @@
 """A campaign's log as a person sees it: a pure fold that can be thrown away and made again.
 
 Like every reader, it takes of each key's chain the first event for a place and drops duplicates and the
-losers of races; messages that nobody can decode are counted and passed over.
+losers of races; messages that nobody can decode are counted and passed over. What comes out does not depend
+on how the partitions of a log interleave, nor on what other campaigns the log holds.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
 from schemas.blueprint import Blueprint, BlueprintPlanned, BlueprintRejected, PlanBlueprint, Usage
-from schemas.catalog import CatalogFormed, ServerImported, ServerRejected
-from schemas.codec import Undecodable, decode
+from schemas.catalog import CatalogFormed
+from schemas.codec import Undecodable
 from schemas.diversity import (
     DiversityMeasured,
     Figures,
@@ -48,6 +48,7 @@ from schemas.run import (
 from schemas.topics import (
     BLUEPRINT_COMMANDS,
     BLUEPRINT_EVENTS,
+    CATALOG_COMMANDS,
     CATALOG_EVENTS,
     DIVERSITY_EVENTS,
     EVOLUTION_COMMANDS,
@@ -56,15 +57,18 @@ from schemas.topics import (
     TOPICS,
     Topic,
 )
+from services.console.ledger_parts import NAMED, Catalogs, Total, elsewhere
+from services.console.source import LOG, Folder, Source
 from services.diversity_monitor.corpus import Corpus
 from services.kit.chain import Chain
+from services.kit.dead import envelope_of, letter_id, letter_of
 from services.kit.log import LogError, Record
 from services.kit.sqlite import read
 
-LOG: Final = "log.sqlite3"
 FOLDED: Final[dict[str, Topic]] = {
     topic.name: topic
     for topic in (
+        CATALOG_COMMANDS,
         CATALOG_EVENTS,
         EVOLUTION_COMMANDS,
         EVOLUTION_EVENTS,
@@ -74,9 +78,12 @@ FOLDED: Final[dict[str, Topic]] = {
         DIVERSITY_EVENTS,
     )
 }
-PASSED_OVER: Final = "tds.catalog.ClusterFormed."
-"""Large, many, and nothing that is shown; each stands in a chain of its own."""
-NAMED: Final = 20
+PASSED_OVER: Final = ("tds.catalog.ClusterFormed.", "tds.catalog.ImportServer.", "tds.catalog.RetireServer.")
+"""Large, many, and nothing that is shown; none stands in a chain with what is."""
+NO_ROW: Final[dict[str, object]] = {"initial_state": {}, "steps": ()}
+"""What of a blueprint has no place in a row, and is the most of it."""
+PACK_BYTES: Final = 1024
+"""Shorter JSON is hardly made shorter by packing."""
 Keep = Literal["nothing", "admitted", "everything"]
 Turn = UserSpoke | AssistantSpoke | ToolReturned
 
@@ -105,7 +112,6 @@ class RunEntry:
     verdict: Verdict | None = None
     failure: Failure | None = None
     measurement: Measurement | None = None
-    usage: Usage = field(default_factory=Usage)
 
     def forget(self) -> None:
         """Let go of the transcript."""
@@ -124,23 +130,17 @@ class Ledger:
         self.campaign = campaign
         self.keep = keep
         self.records = 0
+        """Records of the campaign, whether they counted or not; its catalog's are not among them."""
         self.first_time = ""
         self.last_time = ""
         self.spec: CampaignSpec | None = None
         self.started: CampaignStarted | None = None
         self.finished: CampaignFinished | None = None
         self.paused = ""
-        self.catalogs: dict[str, CatalogFormed] = {}
-        self.servers_imported = 0
-        self.servers_rejected: list[ServerRejected] = []
-        self.tools_dropped: Counter[str] = Counter()
-        self.not_taken: list[str] = []
-        """Tools and servers of the catalog that are not usable, and why: the first ``NAMED``, in words."""
         self.generations = 0
         self.slots = 0
         self.runs: dict[str, RunEntry] = {}
         self.failures: Counter[tuple[str, str]] = Counter()
-        self.abandoned: list[SlotAbandoned] = []
         self.rejected: list[TrajectoryRejected] = []
         self.steering: SteeringUpdated | None = None
         """The last one: with figures as of the last generation that closed."""
@@ -149,24 +149,33 @@ class Ledger:
         self.undecodable: Counter[str] = Counter()
         self.dropped = 0
         """Duplicates, and losers of races."""
+        self._newer: set[str] = set()
+        """Of messages of a newer version, the ids that their dead letters would have."""
+        self._catalogs = Catalogs()
+        self._form: str | None = None
+        """The FormClusters that StartCampaign names; "" if it names none."""
+        self._abandoned: dict[int, SlotAbandoned] = {}
+        self._orders: set[str] = set()
+        """Causes of the pauses and resumptions that were folded."""
         self._admitted: dict[int, TrajectoryAdmitted] = {}
         self._corpus = Corpus()
-        self._open: dict[str, RunEntry] = {}
-        self._closed_usage = Usage()
+        self._open: dict[str, Total] = {}
+        self._closed = Total()
         self._chains: dict[str, Chain] = {}
 
     @classmethod
-    def open(cls, folder: Path, keep: Keep = "everything") -> Ledger:
-        """The ledger of a campaign's folder, as its log stands now.
+    def open(cls, where: Path | Source, keep: Keep = "everything") -> Ledger:
+        """The ledger of a campaign, as its log stands now; a path is that of its folder.
 
         Raises:
             LogError: there is no log, or not one that this program can read.
         """
-        ledger = cls(keep=keep)
-        for record in read(folder / LOG):
-            ledger.fold(record)
-        if ledger.undecodable["newer_version"]:
-            message = f"{folder / LOG} has events of a newer version of this program; upgrade it to read them"
+        source = Folder(where) if isinstance(where, Path) else where
+        ledger = cls(source.campaign, keep)
+        source.each(ledger.fold)
+        if ledger.newer:
+            name = where / LOG if isinstance(where, Path) else f"the log of {source.words}"
+            message = f"{name} has events of a newer version of this program; upgrade it to read them"
             raise LogError(message)
         return ledger
 
@@ -178,6 +187,14 @@ class Ledger:
         if self.finished is not None:
             return "finished"
         return "paused" if self.paused else "unfinished"
+
+    @property
+    def newer(self) -> bool:
+        """Whether the log has messages that this program is too old to read, and the services were not.
+
+        What they have buried was no part of the campaign: it reads the same without.
+        """
+        return not self._newer <= self.dead.keys()
 
     @property
     def asked(self) -> int:
@@ -227,17 +244,44 @@ class Ledger:
     @property
     def usage(self) -> Usage:
         """What all model calls so far have cost, those of open runs included."""
-        total = self._closed_usage
-        for entry in self._open.values():
-            total += entry.usage
-        return total
+        total = Total()
+        total.add(self._closed)
+        for spent in self._open.values():
+            total.add(spent)
+        return total.usage()
+
+    @property
+    def abandoned(self) -> list[SlotAbandoned]:
+        """Slots that no attempt filled, in order."""
+        return [self._abandoned[slot] for slot in sorted(self._abandoned)]
 
     @property
     def catalog(self) -> CatalogFormed | None:
         """The catalog that the campaign runs on."""
-        if self.started is not None:
-            return self.catalogs.get(self.started.catalog_hash)
-        return next(iter(self.catalogs.values()), None)
+        return self._catalogs.formed.get(self._forming)
+
+    @property
+    def _forming(self) -> str:
+        """The FormClusters that the campaign's catalog came of."""
+        spec, started = self.spec, self.started
+        wanted = started.catalog_hash if started else spec.catalog_hash if spec else ""
+        return self._catalogs.forming(self._form or "", wanted)
+
+    @property
+    def servers_imported(self) -> int:
+        """Servers of the catalog that were taken in."""
+        return sum(one.refused is None for one in self._catalogs.imported(self._forming))
+
+    @property
+    def tools_dropped(self) -> Counter[str]:
+        """Tools of the catalog's servers that are not usable, per reason."""
+        return sum((one.dropped for one in self._catalogs.imported(self._forming)), Counter())
+
+    @property
+    def not_taken(self) -> list[str]:
+        """Tools and servers of the catalog that are not usable, and why: the first ``NAMED``, in words."""
+        taken = self._catalogs.imported(self._forming)
+        return [text for one in taken for text in one.texts][:NAMED]
 
     @property
     def rejections(self) -> dict[str, int]:
@@ -265,7 +309,7 @@ class Ledger:
         if not packed:
             message = f"run {run!r} has no blueprint: its plan was refused, or is not there yet"
             raise LookupError(message)
-        return Blueprint.model_validate_json(zlib.decompress(packed))
+        return Blueprint.model_validate_json(_unpacked(packed))
 
     def turns(self, run: str) -> Iterator[Turn]:
         """A run's turns, in order.
@@ -274,50 +318,45 @@ class Ledger:
             LookupError: there is no such run.
         """
         for kind, packed in self.entry(run).turns:
-            yield kind.model_validate_json(zlib.decompress(packed))
+            yield kind.model_validate_json(_unpacked(packed))
 
     def fold(self, record: Record) -> None:
         """Fold one record of the log."""
-        self.records += 1
-        if record.topic not in FOLDED:
+        topic = TOPICS.get(record.topic)
+        if topic is None:
             self._bury(record)
             return
-        if record.headers.get(PREFIX + "type", "").startswith(PASSED_OVER):
+        if elsewhere(self.campaign, topic, record.key):
+            return
+        self.records += topic.key in ("run", "campaign")
+        if record.topic not in FOLDED or record.headers.get(PREFIX + "type", "").startswith(PASSED_OVER):
             return
         try:
-            envelope = decode(TOPICS[record.topic], record.key, record.headers, record.value)
+            envelope = envelope_of(record)
         except Undecodable as reason:
             self.undecodable[reason.code] += 1
+            if reason.code == "newer_version":
+                self._newer.add(letter_id(record))
             return
         if not self._chains.setdefault(record.key, Chain()).accept(record.topic, envelope):
             self.dropped += 1
             return
-        self.first_time = self.first_time or envelope.time
-        self.last_time = max(self.last_time, envelope.time)
         self._apply(envelope)
 
     def _bury(self, record: Record) -> None:
-        letter = record.headers.get("dead_id", "")
-        if record.topic.endswith(".dead") and letter:
-            self.dead.setdefault(letter, record.headers.get("dead_code", ""))
+        letter = letter_of(record)
+        if letter is None or elsewhere(self.campaign, TOPICS[letter.topic], letter.key):
+            return
+        if letter.retried:
+            self.dead.pop(letter.id, None)
+        else:
+            self.dead.setdefault(letter.id, letter.code)
 
     def _apply(self, envelope: Envelope) -> None:
+        if self._catalogs.fold(envelope):
+            return
         data: Message = envelope.data
         match data:
-            case CatalogFormed():
-                self.catalogs.setdefault(data.hash, data)
-                return
-            case ServerImported():
-                self.servers_imported += 1
-                self.tools_dropped.update(_code(tool.reason) for tool in data.dropped)
-                self._not_taken(
-                    f"tool {one.name!r} of {data.server.id!r}: {one.reason}" for one in data.dropped
-                )
-                return
-            case ServerRejected():
-                self.servers_rejected.append(data)
-                self._not_taken([f"server {data.server_id!r}: {data.reason}"])
-                return
             case StartCampaign() | CampaignStarted():
                 named = data.spec.campaign
             case _:
@@ -326,11 +365,12 @@ class Ledger:
         if BlueprintPlanned is type(data):
             named = data.blueprint.campaign
         if named == self.campaign:
+            self.first_time = min(self.first_time or envelope.time, envelope.time)
+            self.last_time = max(self.last_time, envelope.time)
+            if isinstance(data, StartCampaign) and self._form is None:
+                self._form = envelope.causationid
             self._follow(data)
             self._play(data)
-
-    def _not_taken(self, texts: Iterable[str]) -> None:
-        self.not_taken.extend(islice(texts, NAMED - len(self.not_taken)))
 
     def _follow(self, data: Message) -> None:
         """The campaign's own events, and the monitor's."""
@@ -343,11 +383,12 @@ class Ledger:
                 self.generations += 1
                 self.slots += len(data.slots)
             case SlotAbandoned():
-                self.abandoned.append(data)
-            case CampaignPaused():
-                self.paused = data.reason or "paused by command"
-            case CampaignResumed():
-                self.paused = ""
+                self._abandoned.setdefault(data.slot, data)
+            case CampaignPaused() | CampaignResumed():
+                if not data.cause or data.cause not in self._orders:
+                    self._orders.add(data.cause)
+                    paused = data.reason or "paused by command" if isinstance(data, CampaignPaused) else ""
+                    self.paused = paused
             case CampaignFinished():
                 self.finished = data
             case DiversityMeasured():
@@ -375,15 +416,17 @@ class Ledger:
                 blueprint = data.blueprint
                 entry = self._run(blueprint.id)
                 entry.generation, entry.slot = blueprint.generation, blueprint.slot
-                entry.attempt, entry.usage = blueprint.attempt, entry.usage + data.usage
-                if self.keep != "nothing":
-                    entry.blueprint = _packed(blueprint)
+                entry.attempt = blueprint.attempt
+                self._spend(entry, data.usage)
+                if self._kept(entry):
+                    whole = self.keep == "everything"
+                    entry.blueprint = _packed(blueprint if whole else blueprint.model_copy(update=NO_ROW))
             case RunStarted():
                 self._run(data.run)
             case UserSpoke() | AssistantSpoke() | ToolReturned():
                 entry = self._run(data.run)
-                entry.usage += data.usage
-                if self.keep != "nothing":
+                self._spend(entry, data.usage)
+                if self._kept(entry):
                     entry.turns.append((type(data), _packed(data)))
             case BlueprintRejected():
                 first = data.rejections[0] if data.rejections else None
@@ -408,15 +451,25 @@ class Ledger:
     def _run(self, run: str) -> RunEntry:
         entry = self.runs.get(run)
         if entry is None:
-            entry = self.runs[run] = self._open[run] = RunEntry(run)
+            entry = self.runs[run] = RunEntry(run)
+            self._open[run] = Total()
         return entry
+
+    def _spend(self, entry: RunEntry, usage: Usage) -> None:
+        """Count what an open run has spent; a closed one has given its own account."""
+        if entry.open:
+            self._open[entry.run].add(usage)
+
+    def _kept(self, entry: RunEntry) -> bool:
+        """Whether the run's transcript may be needed."""
+        return self.keep == "everything" or (self.keep == "admitted" and entry.failure is None)
 
     def _close(self, data: BlueprintRejected | RunFailed | RunFinished, usage: Usage) -> RunEntry:
         entry = self._run(data.run)
         entry.generation, entry.slot, entry.attempt = data.generation, data.slot, data.attempt
         if entry.open:
-            entry.open, entry.usage = False, usage
-            self._closed_usage += usage
+            entry.open = False
+            self._closed.add(usage)
             del self._open[data.run]
         return entry
 
@@ -447,13 +500,12 @@ def _packed(value: Message | Blueprint) -> bytes:
         if isinstance(value, Message)
         else value.model_dump_json(exclude_defaults=True).encode()
     )
-    return zlib.compress(text, 1)
+    return zlib.compress(text, 1) if len(text) > PACK_BYTES else text
+
+
+def _unpacked(packed: bytes) -> bytes:
+    return packed if packed.startswith(b"{") else zlib.decompress(packed)
 
 
 def _numbers(run: str) -> tuple[int, ...]:
     return tuple(int(part) for part in run.split(".")[1:])
-
-
-def _code(reason: str) -> str:
-    """The countable part of a reason of the form ``code: particulars``."""
-    return reason.partition(":")[0]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from schemas.evolution import CampaignSpec
-from services.console.ledger import Ledger
+from services.console.ledger import Keep, Ledger
 from services.kit.log import Record
 
 if TYPE_CHECKING:
@@ -23,10 +23,12 @@ REASONS: Final = 4
 
 
 class Progress(Protocol):
-    """Follows a campaign; a context manager.
+    """Follows a campaign; a context manager. ``ledger`` is what it has folded.
 
     Draws while it folds, at most every ``TICK_S`` seconds; ``tick`` draws when nothing comes.
     """
+
+    ledger: Ledger
 
     def fold(self, record: Record) -> None:
         """One more record of the log."""
@@ -44,20 +46,28 @@ class Progress(Protocol):
         """Show how it ended."""
 
 
-def progress(spec: CampaignSpec, *, quiet: bool) -> Progress:
-    """The display that fits: none, live on a terminal, lines elsewhere. All on stderr."""
+def progress(spec: CampaignSpec, *, quiet: bool, keep: Keep = "nothing") -> Progress:
+    """The display that fits: none, live on a terminal, lines elsewhere. All on stderr.
+
+    ``keep`` says what its ledger is to keep beyond what is shown.
+    """
     if quiet:
-        return Silent()
+        return Silent(spec, keep)
     if sys.stdout.isatty() and sys.stderr.isatty():
-        return Live(spec)
-    return Lines(spec)
+        return Live(spec, keep=keep)
+    return Lines(spec, keep=keep)
 
 
 class Silent:
     """Shows nothing."""
 
+    def __init__(self, spec: CampaignSpec, keep: Keep = "nothing") -> None:
+        self.ledger = Ledger(spec.campaign, keep)
+
     def fold(self, record: Record) -> None:
         """See Progress."""
+        if self.ledger.keep != "nothing":
+            self.ledger.fold(record)
 
     def tick(self) -> None:
         """See Progress."""
@@ -81,8 +91,9 @@ class Lines:
         spec: CampaignSpec,
         write: Callable[[str], object] = lambda text: print(text, file=sys.stderr, flush=True),  # noqa: T201
         now: Callable[[], float] = time.monotonic,
+        keep: Keep = "nothing",
     ) -> None:
-        self.ledger = Ledger(keep="nothing")
+        self.ledger = Ledger(spec.campaign, keep)
         self._spec = spec
         self._write = write
         self._now = now
@@ -126,11 +137,11 @@ class Lines:
 class Live:
     """A display that is redrawn in place."""
 
-    def __init__(self, spec: CampaignSpec, console: Console | None = None) -> None:
+    def __init__(self, spec: CampaignSpec, console: Console | None = None, keep: Keep = "nothing") -> None:
         from rich.console import Console
         from rich.live import Live as RichLive
 
-        self.ledger = Ledger(keep="nothing")
+        self.ledger = Ledger(spec.campaign, keep)
         self._spec = spec
         self._began = time.monotonic()
         self._every = Every(time.monotonic)

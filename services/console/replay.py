@@ -3,7 +3,8 @@
 The commands of the log go into an empty log in memory. The same six services run on it; where one of
 them would ask a model, it gets the recorded reply, and only if it asks exactly what was asked then.
 Simulated tools are computed anew. Then every recorded event must have been derived again, byte for byte,
-and so must the export. The new run may go further than the record where that was cut off.
+and so must the export. The new run may go further than the record where that was cut off. Of a log with
+several campaigns all catalogs are formed again, and one campaign is carried out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from schemas.blueprint import BlueprintPlanned, BlueprintRejected
@@ -19,7 +19,7 @@ from schemas.codec import Undecodable, decode
 from schemas.envelope import UNSEQUENCED, Envelope, Message
 from schemas.evolution import CampaignFinished, CampaignPaused, CampaignResumed, ControlCampaign, RoleModel
 from schemas.run import AssistantSpoke, RunFailed, RunFinished, RunStarted, ToolReturned, UserSpoke
-from schemas.sandbox import CodeExecuted
+from schemas.sandbox import CodeExecuted, SandboxAnnounced
 from schemas.topics import (
     BLUEPRINT_EVENTS,
     CATALOG_COMMANDS,
@@ -33,17 +33,19 @@ from services.agent_runner import prompts
 from services.agent_runner.app import Actors, Effect
 from services.agent_runner.domain import AskAssistant, AskJudge, AskUser, CallTool, finished, judged
 from services.blueprint_planner.checker import check
-from services.console.embedded import LOG, SOURCE, clock, order, services
+from services.console.embedded import SOURCE, clock, order, services
 from services.console.export import dataset_bytes
 from services.console.ledger import Ledger
+from services.console.ledger_parts import elsewhere
+from services.console.source import Source
 from services.kit.chain import Chain, seal
 from services.kit.chat import ChatReply, ChatRequest, ModelFailed
+from services.kit.dead import envelope_of
 from services.kit.host import Host
-from services.kit.log import Outgoing, Record
+from services.kit.log import LogError, Outgoing, Record
 from services.kit.memory import MemoryLog
 from services.kit.openai_wire import is_sim_named
 from services.kit.service import Decider, Draft, Performer, Service, Unperformed
-from services.kit.sqlite import read
 
 NOT_COMPARED = (CampaignPaused, CampaignResumed)
 """They record when somebody held the campaign up; no decision follows from them."""
@@ -67,6 +69,7 @@ class ReplayReport:
 class Recorded:
     """A log as its readers see it: the accepted events, and the replies that effects had."""
 
+    ledger: Ledger
     accepted: dict[tuple[str, str, str], Envelope] = field(default_factory=dict)
     """By (topic, key, id)."""
     planned: dict[str, Message] = field(default_factory=dict)
@@ -86,15 +89,29 @@ class Forbidden:
         raise ModelFailed("forbidden", message, infrastructure=True)
 
 
-async def replay(folder: Path) -> ReplayReport:
-    """Decide everything in ``folder``'s log again and compare.
+def recorded_campaign(source: Source) -> Recorded:
+    """What the log at ``source`` says of its campaign.
 
     Raises:
         LogError: there is no readable log, or one with events that this version does not know.
     """
-    Ledger.open(folder, keep="nothing")  # or else what it cannot read would pass for never written
-    records = list(read(folder / LOG))
-    recorded = gather(records)
+    records: list[Record] = []
+
+    def take(record: Record) -> None:
+        topic = TOPICS.get(record.topic)
+        if topic is None or not elsewhere(source.campaign, topic, record.key):
+            records.append(record)
+
+    source.each(take)
+    recorded = gather(records, source.campaign)
+    if recorded.ledger.newer:  # or else it would pass for never written
+        message = f"{source.words} has events of a newer version of this program; upgrade it to read them"
+        raise LogError(message)
+    return recorded
+
+
+async def replay(recorded: Recorded, exported: bytes | None = None) -> ReplayReport:
+    """Decide everything again and compare, also with the dataset that was ``exported``, if any."""
     differences: list[str] = []
     log = MemoryLog()
     held = Held()
@@ -110,18 +127,19 @@ async def replay(folder: Path) -> ReplayReport:
     finally:
         host.stop()
         await serving
-    derived = gather(log.records)
+    derived = gather(log.records, recorded.ledger.campaign)
     missing = [
         envelope
         for place, envelope in recorded.accepted.items()
         if place not in derived.accepted and not isinstance(envelope.data, NOT_COMPARED)
     ]
+    missing.sort(key=lambda one: (one.subject, one.sequence, one.id))
     differences.extend(describe(envelope, derived) for envelope in missing[:SHOWN])
     ours = [
         place for place, envelope in derived.accepted.items() if not isinstance(envelope.data, NOT_COMPARED)
     ]
     compared = sum(place in recorded.accepted for place in ours)
-    export_identical = same_export(folder, records, log.records)
+    export_identical = same_export(recorded.ledger, derived.ledger, exported)
     return ReplayReport(
         identical=not differences and not missing and export_identical,
         export_identical=export_identical,
@@ -142,16 +160,17 @@ async def until_quiet(host: Host, serving: asyncio.Task[None]) -> None:
         await asyncio.sleep(0.005)
 
 
-def gather(records: Sequence[Record]) -> Recorded:
-    """The accepted events of a log, and the replies among them."""
-    found = Recorded()
+def gather(records: Sequence[Record], campaign: str = "") -> Recorded:
+    """The accepted events of a log, and the replies among them; the log may hold no other campaign."""
+    found = Recorded(Ledger(campaign, keep="admitted"))
     chains: dict[str, Chain] = {}
     for record in records:
+        found.ledger.fold(record)
         topic = TOPICS.get(record.topic)
         if topic is None:
             continue
         try:
-            envelope = decode(topic, record.key, record.headers, record.value)
+            envelope = envelope_of(record)
         except Undecodable:
             continue
         if not chains.setdefault(record.key, Chain()).accept(record.topic, envelope):
@@ -177,8 +196,12 @@ def gather(records: Sequence[Record]) -> Recorded:
 def commands(recorded: Recorded) -> list[Outgoing]:
     """What the new log starts from: imports, campaigns, announcements, and orders where they took effect."""
     out: list[Outgoing] = []
+    started = recorded.ledger.started
+    code = started is None or started.code
     for record in recorded.commands:
         data = decode(TOPICS[record.topic], record.key, record.headers, record.value).data
+        if isinstance(data, SandboxAnnounced) and data.safe and not code:
+            continue  # it came when the campaign had begun without
         if isinstance(data, ControlCampaign):
             if data.action == "pause" or record.key not in recorded.finished:
                 continue
@@ -331,21 +354,12 @@ def describe(envelope: Envelope, derived: Recorded) -> str:
     return f"{where}: derived differently in {', '.join(fields) or 'its predecessor'}"
 
 
-def same_export(folder: Path, records: Sequence[Record], derived: Sequence[Record]) -> bool:
-    """Whether the rows of the new log are those of the record, and of the exported file if there is one.
+def same_export(recorded: Ledger, derived: Ledger, exported: bytes | None) -> bool:
+    """Whether the rows of the new log are those of the record, and of what was exported, if anything was.
 
     Of a campaign that was cut off, the new run may have further rows.
     """
-    recorded = _ledger(records)
-    ours, theirs = dataset_bytes(_ledger(derived)), dataset_bytes(recorded)
+    ours, theirs = dataset_bytes(derived), dataset_bytes(recorded)
     if recorded.state != "finished":
         return ours.startswith(theirs)
-    exported = folder / "dataset.jsonl"
-    return ours == theirs and (not exported.exists() or exported.read_bytes() == ours)
-
-
-def _ledger(records: Sequence[Record]) -> Ledger:
-    ledger = Ledger()
-    for record in records:
-        ledger.fold(record)
-    return ledger
+    return ours == theirs and exported in (None, ours)

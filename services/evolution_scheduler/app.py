@@ -13,6 +13,7 @@ from schemas.topics import (
     SANDBOX_STATUS,
 )
 from services.evolution_scheduler import domain, facts
+from services.kit.hosting import on_kafka
 from services.kit.service import Decider
 
 
@@ -35,3 +36,6 @@ def service() -> Decider:
         decide=domain.decide,
         folds=frozenset(facts.FOLDS),
     )
+
+
+__getattr__ = on_kafka(service)

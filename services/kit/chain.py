@@ -62,7 +62,7 @@ def seal(drafts: Iterable[Draft], heads: dict[tuple[str, str], Head], source: st
     out = []
     for draft in drafts:
         topic = draft.topic
-        value = payload(draft.data)
+        value = draft.value or payload(draft.data)
         sequence, predecessor = UNSEQUENCED, ""
         if sequenced(type(draft.data)):
             last, predecessor = heads.get((topic.name, draft.key), START)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+_canonical: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,15 @@ class ChatRequest:
     seed: int = 0
     max_tokens: int = 1024
     script: dict[str, Any] | None = None
+    _digest: str = field(default="", init=False, repr=False, compare=False)
 
     def digest(self) -> str:
-        """16 hexadecimal digits over everything that the reply may depend on."""
+        """16 hexadecimal digits over everything that the reply may depend on; worked out once."""
+        if not self._digest:
+            object.__setattr__(self, "_digest", self._digested())
+        return self._digest
+
+    def _digested(self) -> str:
         content = [
             self.model,
             self.messages,
@@ -39,8 +47,7 @@ class ChatRequest:
             self.max_tokens,
             self.script,
         ]
-        text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(_canonical(content).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

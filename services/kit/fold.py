@@ -43,6 +43,10 @@ class Fold:
         """Whether nothing is due and nothing that was appended is still on its way back."""
         return not (self._behind or self._awaited or self._changed)
 
+    def wants(self, _record: Record) -> bool:
+        """Whether a record concerns it: a decider reads whole topics, each record once."""
+        return True
+
     def skip(self, record: Record) -> None:
         """Count a record as read that is not folded: a dead letter."""
         place = (record.topic, record.partition)

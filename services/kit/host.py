@@ -7,7 +7,8 @@ of effects are appended as they come; what is due together is appended together.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+import time
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 import structlog
@@ -18,9 +19,11 @@ from schemas.topics import TOPIC_OF, TOPICS
 from services.kit.chain import Sealed, seal
 from services.kit.dead import bury
 from services.kit.fold import Fold
-from services.kit.log import EventLog, Offsets, Record
+from services.kit.log import EventLog, LogError, Offsets, Outgoing, Record
+from services.kit.meter import Meter, Outcome
 from services.kit.service import Decider, Draft, Performer, Service, Unperformed
 from services.kit.telemetry import correlated
+from services.kit.tracing import Tracing
 from services.kit.window import Task, Window, topics_of
 
 log = structlog.get_logger(__name__)
@@ -78,8 +81,12 @@ class Host:
         clock: Clock,
         concurrency: int,
         grace_s: float = GRACE_S,
+        meter: Meter | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.log = log
+        self.meter = meter or Meter()
+        self.tracing = tracing or Tracing()
         self.services = tuple(services)
         self.clock = clock
         self.grace_s = grace_s
@@ -94,7 +101,9 @@ class Host:
             Exception: what a service or the log raised; everything appended so far stands.
         """
         self.runners = [
-            DeciderRunner(self, service) if isinstance(service, Decider) else PerformerRunner(self, service)
+            DeciderRunner(self, service)
+            if isinstance(service, Decider)
+            else PerformerRunner(self, service, WholeLog(self.log))
             for service in self.services
         ]
         try:
@@ -103,6 +112,12 @@ class Host:
                     group.create_task(runner.serve(), name=runner.service.name)
         except ExceptionGroup as failures:
             raise first_failure(failures) from None
+
+    async def append(self, records: Sequence[Outgoing]) -> None:
+        """Append to the log, and tell the meter."""
+        began = time.perf_counter()
+        await self.log.append(records)
+        self.meter.appended(records, time.perf_counter() - began)
 
     def stop(self) -> None:
         """Start nothing new; what is under way is finished and appended."""
@@ -126,7 +141,7 @@ class Host:
 
 
 class Runner:
-    """What both kinds share: reading, dead letters, appending."""
+    """What both kinds share: folding, dead letters, appending."""
 
     def __init__(self, host: Host, service: Service, topics: Sequence[str]) -> None:
         self.host = host
@@ -134,7 +149,11 @@ class Runner:
         self.topics = tuple(topics)
         self.position: Offsets = {}
         folds = service.folds if service.folds is not None else frozenset(TOPIC_OF)
-        self._skims = frozenset(one.type_name().rpartition(".v")[0] for one in TOPIC_OF if one not in folds)
+        self._skims = frozenset(
+            (topic.name, one.type_name().rpartition(".v")[0])
+            for one, topic in TOPIC_OF.items()
+            if one not in folds
+        )
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -143,38 +162,63 @@ class Runner:
 
     async def _append(self, sealed: Sequence[Sealed]) -> None:
         if sealed:
-            await self.host.log.append([one.outgoing for one in sealed])
+            self.host.tracing.stamp(sealed)
+            await self.host.append([one.outgoing for one in sealed])
 
     async def _fold(self, target: Fold | Window, records: Sequence[Record]) -> None:
+        """Fold what is wanted. Dead letters are appended first: no offset passes a record that has none."""
+        opened: list[tuple[Record, Envelope | None]] = []
         letters = []
         for record in records:
-            self.position[record.topic, record.partition] = record.offset + 1
             try:
-                envelope = self._opened(record)
+                opened.append((record, self._opened(record)))
             except Undecodable as reason:
-                log.warning(
-                    "dead letter",
-                    service=self.service.name,
-                    topic=record.topic,
-                    offset=record.offset,
-                    reason=str(reason),
-                )
-                letters.append(bury(record, reason, self.service.name, self.host.clock()))
-                target.skip(record)
-            else:
-                target.receive(record, envelope)
+                opened.append((record, None))
+                if target.wants(record):
+                    letters.append(self._buried(record, reason))
         if letters:
-            await self.host.log.append(letters)
+            await self.host.append(letters)
+        for record, envelope in opened:
+            if not target.wants(record):
+                continue
+            self.position[record.topic, record.partition] = record.offset + 1
+            if envelope is None:
+                target.skip(record)
+                continue
+            before = target.dropped
+            target.receive(record, envelope)
+            dropped = target.dropped > before
+            self.host.meter.folded(record.topic, envelope, dropped=dropped)
+            if not dropped:
+                self.host.tracing.saw(record.key, envelope.traceparent)
+
+    def _buried(self, record: Record, reason: Undecodable) -> Outgoing:
+        """The dead letter of a record, which is told of."""
+        log.warning(
+            "dead letter",
+            service=self.service.name,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            reason=str(reason),
+        )
+        self.host.meter.buried(record.topic, reason.code)
+        return bury(record, reason, self.service.name, self.host.clock())
 
     def _opened(self, record: Record) -> Envelope:
         """The record's envelope; its content only where the service folds that type.
 
         Raises:
-            Undecodable: see ``decode``. What this service skims is judged by those who fold it.
+            Undecodable: see ``decode``. Content that this service skims is judged by those who fold it.
         """
-        if self._skims and record.headers.get(PREFIX + "type", "").rpartition(".v")[0] in self._skims:
-            return skim(record.key, record.headers)
-        return decode(TOPICS[record.topic], record.key, record.headers, record.value)
+        topic = TOPICS[record.topic]
+        kind = record.headers.get(PREFIX + "type", "").rpartition(".v")[0]
+        read = skim if (record.topic, kind) in self._skims else decode
+        envelope = read(topic, record.key, record.headers, record.value)
+        if topic.partition(record.key) != record.partition:
+            where = f"key {record.key!r} belongs on partition {topic.partition(record.key)} of {topic.name}"
+            raise Undecodable("wrong_partition", where)
+        return envelope
 
     async def read_all(self) -> bool:
         """Whether everything that its topics hold has been folded."""
@@ -187,6 +231,7 @@ class DeciderRunner(Runner):
 
     def __init__(self, host: Host, service: Decider) -> None:
         super().__init__(host, service, [topic.name for topic in service.inputs])
+        self.decider = service
         self.fold: Fold | None = None
 
     @property
@@ -195,26 +240,72 @@ class DeciderRunner(Runner):
         return self.fold is not None and self.fold.quiet
 
     async def serve(self) -> None:
-        """Fold, decide, append, until the host stops."""
-        assert isinstance(self.service, Decider)
+        """Fold everything from the beginning, decide, append, until the host stops."""
         ends = await self.host.log.ends(self.topics)
-        self.fold = fold = Fold(self.service, ends)
+        self.position.clear()
+        self.fold = fold = Fold(self.decider, ends)
         consumer = self.host.log.consumer(self.topics, {})
-        await self._append(fold.due(self.host.clock()))
-        while not self.host.stopping:
-            records = await consumer.poll(POLL_RECORDS, POLL_S)
-            await self._fold(fold, records)
+        try:
             await self._append(fold.due(self.host.clock()))
+            while not self.host.stopping:
+                records = await consumer.poll(POLL_RECORDS, POLL_S)
+                await self._fold(fold, records)
+                await self._append(fold.due(self.host.clock()))
+        finally:
+            self.fold = None
+            await consumer.close()
+
+
+class Feed(Protocol):
+    """Where a performer's records come from, and where its offsets go."""
+
+    async def open(self, runner: PerformerRunner) -> Window:
+        """The window to begin with."""
+
+    async def read(self, runner: PerformerRunner) -> None:
+        """Hand records to ``runner.take`` until cancelled."""
+
+    async def commit(self, offsets: Offsets) -> None:
+        """Commit ``offsets``; those that cannot be are committed again later."""
+
+
+class WholeLog:
+    """The feed of an instance that is alone: all partitions of the log are its own."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._group = ""
+        self._start: Offsets = {}
+
+    async def open(self, runner: PerformerRunner) -> Window:
+        """See Feed."""
+        self._group = runner.performer.name
+        references = {topic.name for topic in runner.performer.references}
+        committed = await self._log.committed(self._group)
+        self._start = {place: offset for place, offset in committed.items() if place[0] not in references}
+        runner.position.update(self._start)
+        return Window(runner.performer, self._start, await self._log.ends(runner.topics))
+
+    async def read(self, runner: PerformerRunner) -> None:
+        """See Feed."""
+        consumer = self._log.consumer(runner.topics, self._start)
+        while True:
+            await runner.take(await consumer.poll(POLL_RECORDS, POLL_S))
+
+    async def commit(self, offsets: Offsets) -> None:
+        """See Feed."""
+        await self._log.commit(self._group, offsets)
 
 
 class PerformerRunner(Runner):
-    """Runs one performer."""
+    """Runs one performer on what its feed brings."""
 
-    def __init__(self, host: Host, service: Performer) -> None:
+    def __init__(self, host: Host, service: Performer, feed: Feed) -> None:
         super().__init__(host, service, [topic.name for topic in topics_of(service)])
         self.performer = service
         self.window: Window | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._feed = feed
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._committed: Offsets = {}
 
     @property
@@ -224,94 +315,123 @@ class PerformerRunner(Runner):
 
     async def serve(self) -> None:
         """Fold, perform, append, until the host stops; then finish what is under way."""
-        group = self.performer.name
-        references = {topic.name for topic in self.performer.references}
-        committed = await self.host.log.committed(group)
-        start = {place: offset for place, offset in committed.items() if place[0] not in references}
-        ends = await self.host.log.ends(self.topics)
-        self.position.update(start)
-        self.window = window = Window(self.performer, start, ends)
+        self.window = window = await self._feed.open(self)
         self.host.capacity.freed.append(self.wake)
-        consumer = self.host.log.consumer(self.topics, start)
         async with asyncio.TaskGroup() as tasks:
             self._spawn = tasks.create_task
             await self._announce()
-            reading = tasks.create_task(self._read(consumer, window))
-            committing = tasks.create_task(self._commit_regularly(window))
+            self.wake()
+            reading = tasks.create_task(self._feed.read(self))
+            committing = tasks.create_task(self._commit_regularly())
             while not self.host.stopping:
                 await self._woken.wait()
                 self._woken.clear()
                 await self._pump(window)
             reading.cancel()
             committing.cancel()
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=self.host.grace_s)
-            for task in self._tasks:
+            under_way = list(self._tasks.values())
+            if under_way:
+                await asyncio.wait(under_way, timeout=self.host.grace_s)
+            for task in under_way:
                 task.cancel()
-        await self._commit(window)
+        await self.commit()
+
+    async def take(self, records: Sequence[Record]) -> None:
+        """Fold records, and see what is due then."""
+        if records:
+            assert self.window is not None, "the feed was opened"
+            await self._fold(self.window, records)
+            self.wake()
+
+    def assign(self, partitions: Collection[int], start: Offsets, ends: Offsets) -> int:
+        """Own these partitions from now on; what is under way for keys that moved away is let go.
+
+        Returns how many keys moved.
+        """
+        assert self.window is not None, "the feed was opened"
+        moved = self.window.assign(partitions, start, ends)
+        for key in moved:
+            if key in self._tasks:
+                self._tasks[key].cancel()
+        gone = [place for place in self._committed if place[1] not in self.window.partitions]
+        for place in gone:
+            del self._committed[place]
+        self._committed.update(start)
+        self.wake()
+        return len(moved)
+
+    async def commit(self) -> None:
+        """Commit what is done; a log that cannot take it now is given it again later."""
+        assert self.window is not None, "the feed was opened"
+        try:
+            unled = self.window.unled()
+            if unled:
+                self.window.led_before(unled, await self.host.log.ends([self.performer.lead.name]))
+            offsets = self.window.commits()
+            changed = {place: end for place, end in offsets.items() if self._committed.get(place) != end}
+            if changed:
+                # A cancelled commit may still reach the log; offsets that are committed again do no harm.
+                await self._feed.commit(changed)
+                self._committed.update(changed)
+        except LogError as error:
+            log.warning("not committed", service=self.service.name, error=str(error))
 
     async def _announce(self) -> None:
         for draft in self.performer.announce:
             await self._append(seal([draft], {}, f"tds/{self.performer.name}", self.host.clock()))
-
-    async def _read(self, consumer: Any, window: Window) -> None:
-        self.wake()
-        while True:
-            records = await consumer.poll(POLL_RECORDS, POLL_S)
-            if records:
-                await self._fold(window, records)
-                self.wake()
 
     async def _pump(self, window: Window) -> None:
         while not self.host.stopping:
             appends, tasks = window.due(max(0, self.host.capacity.free), self.host.clock())
             self.host.capacity.used += len(tasks)
             for task in tasks:
-                self._start(self._perform(window, task))
+                self._start(task.key, self._perform(window, task))
             await self._append(appends)
             if not appends:
                 return
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, key: str, work: Coroutine[Any, Any, None]) -> None:
         task = self._spawn(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[key] = task
+        task.add_done_callback(lambda done: self._ended(key, done))
+
+    def _ended(self, key: str, task: asyncio.Task[None]) -> None:
+        self.host.capacity.release()
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
 
     async def _perform(self, window: Window, task: Task) -> None:
+        kind, began = type(task.effect).__name__, time.perf_counter()
+        outcome: Outcome = "not_performed"
         try:
-            with correlated(run=task.key):
-                drafts = await self._attempt(window, task)
-            await self._append(window.performed(task, drafts, self.host.clock()))
+            with correlated(run=task.key), self.host.tracing.effect(self.service.name, task.key, kind):
+                drafts, outcome = await self._attempt(window, task)
+                sealed = window.performed(task, drafts, self.host.clock())
+                if not sealed:
+                    outcome = "superseded"
+                await self._append(sealed)
         except Unperformed:
             window.abandoned(task)
         finally:
-            self.host.capacity.release()
+            self.host.meter.performed(kind, outcome, time.perf_counter() - began)
 
-    async def _attempt(self, window: Window, task: Task) -> Sequence[Draft]:
+    async def _attempt(self, window: Window, task: Task) -> tuple[Sequence[Draft], Outcome]:
         attempt = 1
         while True:
             try:
-                return await self.performer.perform(task.effect)
+                return await self.performer.perform(task.effect), "appended"
             except Unperformed:
                 raise
             except Exception as error:  # noqa: BLE001  (whatever it is, the key must get an answer)
                 log.warning("effect failed", service=self.performer.name, attempt=attempt, error=repr(error))
                 if attempt == EFFECT_ATTEMPTS:
-                    return window.gave_up(task, error)
+                    return window.gave_up(task, error), "gave_up"
             attempt += 1
 
-    async def _commit_regularly(self, window: Window) -> None:
+    async def _commit_regularly(self) -> None:
         while True:
             await asyncio.sleep(COMMIT_S)
-            await self._commit(window)
-
-    async def _commit(self, window: Window) -> None:
-        offsets = window.commits()
-        changed = {place: offset for place, offset in offsets.items() if self._committed.get(place) != offset}
-        if changed:
-            # A cancelled commit may still reach the log; offsets that are committed again do no harm.
-            await self.host.log.commit(self.performer.name, changed)
-            self._committed.update(changed)
+            await self.commit()
 
 
 def first_failure(failures: ExceptionGroup[Exception]) -> Exception:

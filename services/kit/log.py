@@ -43,10 +43,16 @@ class LogError(Exception):
 
 
 class Consumer(Protocol):
-    """Reads partitions in order, each from its start offset on, topics interleaved as appended."""
+    """Reads partitions in order, each from its start offset on.
+
+    Between partitions there is no order. (SQLite has one, that of the appends; nothing may rely on it.)
+    """
 
     async def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """The next records, at least one if any comes within ``timeout_s``, at most ``max_records``."""
+
+    async def close(self) -> None:
+        """Let go of what it holds."""
 
 
 class EventLog(Protocol):
@@ -61,10 +67,11 @@ class EventLog(Protocol):
     ) -> None:
         """Append all of ``records`` durably and, where the log can, ``group``'s ``offsets`` with them.
 
-        SQLite does both in one transaction: all or nothing.
+        SQLite does both in one transaction: all or nothing. Kafka appends first, and each partition by
+        itself; so whoever appends several records must bear that only some of them arrive.
 
         Raises:
-            LogError: nothing of this call was appended.
+            LogError: it cannot be said that all of this call was appended.
         """
 
     def consumer(self, topics: Sequence[str], start: Mapping[TopicPartition, int]) -> Consumer:

@@ -80,6 +80,9 @@ class MemoryConsumer:
         """See Consumer."""
         return await take_when_appended(lambda: self._take(max_records), self._appended, timeout_s)
 
+    async def close(self) -> None:
+        """See Consumer."""
+
     def _take(self, max_records: int) -> list[Record]:
         found: list[Record] = []
         while self._position < len(self._records) and len(found) < max_records:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from services.kit.chat import ChatModel, ChatReply, ChatRequest, ModelFailed
 from services.kit.openai_wire import INSTALL, is_sim_named
-from services.kit.retry import FailedAttempt, Retrying, RetryPolicy
+from services.kit.retry import FailedAttempt, Gate, Retrying, RetryPolicy
 
 Route = Literal["sim", "http", "litellm"]
 PREFLIGHT: Final = RetryPolicy(attempts=3, timeout_s=15.0)
@@ -86,7 +86,8 @@ class ModelRouter:
 
     ``sim`` answers for ``sim`` models; without it they fail. ``on_call`` hears of every attempt before it
     is made, those of the sim included; ``on_failed`` of every attempt that failed. ``seed`` is for the
-    jitter of waits only.
+    jitter of waits only. ``gate`` stands before every attempt at a model that is not played in here; its
+    maker closes it.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class ModelRouter:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         on_call: Callable[[ChatRequest], None] | None = None,
         on_failed: Callable[[FailedAttempt], None] | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._sim = sim
         self._policy = policy or RetryPolicy()
@@ -105,6 +107,7 @@ class ModelRouter:
         self._sleep = sleep
         self._on_call = on_call
         self._on_failed = on_failed
+        self._gate = gate
         self._clients: dict[Route, Client] = {}
         self._models: dict[Route, ChatModel] = {}
 
@@ -122,7 +125,7 @@ class ModelRouter:
                 self._on_call(request)
             return await self._sim.complete(request)
         if where not in self._models:
-            self._models[where] = self._retrying(self._client(where), self._policy)
+            self._models[where] = self._retrying(self._client(where), self._policy, self._gate)
         return await self._models[where].complete(request)
 
     async def preflight(self, model: str, base_url: str = "") -> None:
@@ -151,9 +154,15 @@ class ModelRouter:
             self._clients[where] = _http_client() if where == "http" else _litellm_client()
         return self._clients[where]
 
-    def _retrying(self, inner: ChatModel, policy: RetryPolicy) -> Retrying:
+    def _retrying(self, inner: ChatModel, policy: RetryPolicy, gate: Gate | None = None) -> Retrying:
         return Retrying(
-            inner, policy, sleep=self._sleep, rng=self._rng, on_call=self._on_call, on_failed=self._on_failed
+            inner,
+            policy,
+            sleep=self._sleep,
+            rng=self._rng,
+            on_call=self._on_call,
+            on_failed=self._on_failed,
+            gate=gate,
         )
 
 

@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
+from pydantic_core import to_json  # three times as fast as json.dumps, and bodies are long
 
 from services.kit.chat import ChatReply, ChatRequest, ModelFailed
 from services.kit.openai_wire import (
@@ -62,11 +63,11 @@ class OpenAIClient:
             AttemptFailed: unreachable, cut, refused for now, or an answer that makes no sense.
             ModelFailed: refused for good.
         """
-        body = json.dumps(request_body(request, served_name(request.model)), ensure_ascii=False)
+        body = to_json(request_body(request, served_name(request.model)), inf_nan_mode="constants")
         url = endpoint(request.base_url, "chat/completions")
         headers = {"Content-Type": "application/json", **_authorization(request.model)}
         where = f"model {request.model!r} at {request.base_url}"
-        status, answer, text = await self._exchange("POST", url, headers, body.encode(), where)
+        status, answer, text = await self._exchange("POST", url, headers, body, where)
         if not 200 <= status < 300:
             raise failure_of(status, answer, text.decode("utf-8", "replace"), where, time.time())
         return parse_reply(text, request)

@@ -12,6 +12,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from typing import Protocol
 
 from services.kit.chat import ChatModel, ChatReply, ChatRequest, ModelFailed
 
@@ -70,11 +71,29 @@ class FailedAttempt:
     wait_s: float | None
 
 
+class Permit(Protocol):
+    """Leave for one attempt. It hears what came of it, unless the request was refused for good."""
+
+    def replied(self, reply: ChatReply) -> None:
+        """The attempt brought this reply."""
+
+    def failed(self, failure: AttemptFailed) -> None:
+        """The attempt failed so."""
+
+
+class Gate(Protocol):
+    """What each attempt must pass first: ``services.kit.gate`` has the one that replicas share."""
+
+    async def enter(self, request: ChatRequest) -> ChatReply | Permit:
+        """A reply that makes the attempt needless, or else leave to make it, once it is given."""
+
+
 class Retrying:
     """A model that asks ``inner`` until it replies or the policy is exhausted.
 
     ``sleep`` and ``rng`` are arguments so that tests need no time. ``on_call`` hears of every attempt
-    before it is made, ``on_failed`` of every one that failed.
+    before it is made, ``on_failed`` of every one that failed. ``gate``, if any, is passed before each;
+    what it keeps an attempt waiting comes on top of the policy's bounds.
     """
 
     def __init__(
@@ -86,6 +105,7 @@ class Retrying:
         rng: random.Random | None = None,
         on_call: Callable[[ChatRequest], None] | None = None,
         on_failed: Callable[[FailedAttempt], None] | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._inner = inner
         self._policy = policy or RetryPolicy()
@@ -93,6 +113,7 @@ class Retrying:
         self._rng = rng or random.Random("model retries")
         self._on_call = on_call
         self._on_failed = on_failed
+        self._gate = gate
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """The reply, with the number of attempts that it took.
@@ -103,12 +124,14 @@ class Retrying:
         """
         attempts = self._policy.attempts
         for attempt in range(1, attempts + 1):
+            permit = None if self._gate is None else await self._gate.enter(request)
+            if isinstance(permit, ChatReply):
+                return permit
             if self._on_call is not None:
                 self._on_call(request)
             try:
                 async with asyncio.timeout(self._policy.timeout_s):
                     reply = await self._inner.complete(request)
-                return replace(reply, attempts=attempt)
             except AttemptFailed as error:
                 failure = error
             except TimeoutError:
@@ -116,6 +139,13 @@ class Retrying:
             except ModelFailed as refused:
                 self._tell(FailedAttempt(request, attempt, refused.code, refused.detail, None))
                 raise
+            else:
+                reply = replace(reply, attempts=attempt)
+                if permit is not None:
+                    permit.replied(reply)
+                return reply
+            if permit is not None:
+                permit.failed(failure)
             last = attempt == attempts
             wait_s = None if last else self._policy.wait_s(attempt, failure.retry_after_s, self._rng)
             self._tell(FailedAttempt(request, attempt, failure.code, failure.detail, wait_s))

@@ -31,6 +31,8 @@ class Draft:
     data: Message
     correlation: str = ""
     cause: str = ""
+    value: bytes = b""
+    """``data`` as its payload, where whoever made the draft had to make that too."""
 
     @property
     def topic(self) -> Topic:

@@ -3,6 +3,9 @@
 Order of an append: (1) calls that arrive while a transaction is being written wait together;
 (2) one transaction takes all their records and offsets; (3) it is synced to disk; (4) the callers go
 on; (5) consumers wake. A crash before 3 loses the whole call, after 3 nothing.
+
+As nobody else writes, the latest records are kept in memory as they were appended: a consumer that keeps up
+reads the file only to get there. What it gets is what the file holds, for it is kept after step 3.
 """
 
 from __future__ import annotations
@@ -13,17 +16,22 @@ import json
 import os
 import sqlite3
 import zlib
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Final, Self
 
-from services.kit.log import Consumer, LogError, Offsets, Outgoing, Record, TopicPartition, take_when_appended
+from services.kit.log import Consumer, LogError, Offsets, Outgoing, Record, TopicPartition
 
 VERSION: Final = 1
 COLUMNS: Final = "topic, part, off, key, headers, packed, value"
 PACK_BYTES: Final = 2048
 """Values longer than this are stored compressed."""
+TAIL_BYTES: Final = 16 * 1024 * 1024
+"""Values of the latest records, kept in memory."""
+TAIL_RECORDS: Final = 10_000
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS record (
@@ -37,6 +45,8 @@ CREATE TABLE IF NOT EXISTS committed (
   PRIMARY KEY (grp, topic, part)
 ) WITHOUT ROWID;
 """
+
+_headers_text: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 Call = tuple[Sequence[Outgoing], str, Mapping[TopicPartition, int] | None, "asyncio.Future[None]"]
 
@@ -56,13 +66,15 @@ class SqliteLog:
             self._reader = _open(path, read_only=True)
             rows = self._writer.execute("SELECT topic, part, MAX(off) + 1 FROM record GROUP BY topic, part")
             self._ends: Offsets = {(topic, part): end for topic, part, end in rows}
+            last = self._writer.execute("SELECT MAX(position) FROM record").fetchone()[0]
+            self._tail = Tail(last or 0)
         except BaseException:
             os.close(self._lock)
             raise
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
         self._waiting: list[Call] = []
         self._writing: asyncio.Task[None] | None = None
-        self._appended = asyncio.Condition()
+        self._bell = Bell()
 
     async def __aenter__(self) -> Self:
         """The log itself."""
@@ -92,7 +104,7 @@ class SqliteLog:
             while self._waiting:
                 calls, self._waiting = self._waiting, []
                 try:
-                    await loop.run_in_executor(self._thread, self._write, calls)
+                    written = await loop.run_in_executor(self._thread, self._write, calls)
                 except Exception as error:  # noqa: BLE001  (whatever it is, the callers wait for an answer)
                     failure = (
                         LogError(_advice(self.path, error)) if isinstance(error, sqlite3.Error) else error
@@ -101,26 +113,29 @@ class SqliteLog:
                         if not done.done():
                             done.set_exception(failure)
                     continue
+                self._tail.extend(written)
                 for *_, done in calls:
                     if not done.done():
                         done.set_result(None)
-                async with self._appended:
-                    self._appended.notify_all()
+                self._bell.ring({record.topic for record in written})
         finally:
             self._writing = None
 
-    def _write(self, calls: list[Call]) -> None:
+    def _write(self, calls: list[Call]) -> list[Record]:
         ends = dict(self._ends)
+        written = [_placed(record, ends) for records, *_ in calls for record in records]
+        position = self._tail.last
         with self._writer:
             self._writer.execute("BEGIN IMMEDIATE")
-            for records, group, offsets, _ in calls:
-                self._writer.executemany(
-                    f"INSERT INTO record ({COLUMNS}) VALUES (?,?,?,?,?,?,?)",  # noqa: S608
-                    [_row(record, ends) for record in records],
-                )
+            self._writer.executemany(
+                f"INSERT INTO record (position, {COLUMNS}) VALUES (?,?,?,?,?,?,?,?)",  # noqa: S608
+                [(number, *_row(record)) for number, record in enumerate(written, position + 1)],
+            )
+            for _, group, offsets, _ in calls:
                 if offsets:
                     self._commit(group, offsets)
         self._ends = ends
+        return written
 
     def _commit(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         self._writer.executemany(
@@ -130,7 +145,7 @@ class SqliteLog:
 
     def consumer(self, topics: Sequence[str], start: Mapping[TopicPartition, int]) -> Consumer:
         """See EventLog."""
-        return SqliteConsumer(self._reader, tuple(topics), dict(start), self._appended)
+        return SqliteConsumer(self._reader, self._tail, frozenset(topics), dict(start), self._bell)
 
     async def ends(self, topics: Sequence[str]) -> Offsets:
         """See EventLog."""
@@ -155,43 +170,128 @@ class SqliteLog:
         os.close(self._lock)
 
 
+class Tail:
+    """The latest records of a log, as many as fit; ``last`` is the position of the last of all."""
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+        self._records: deque[Record] = deque()
+        self._bytes = 0
+
+    def extend(self, records: Sequence[Record]) -> None:
+        """These were appended."""
+        self.last += len(records)
+        self._records.extend(records)
+        self._bytes += sum(_size(record) for record in records)
+        while self._bytes > TAIL_BYTES or len(self._records) > TAIL_RECORDS:
+            self._bytes -= _size(self._records.popleft())
+
+    def after(self, position: int) -> list[Record] | None:
+        """All records after ``position``; None when some of them are no longer kept."""
+        count = self.last - position
+        if count > len(self._records):
+            return None
+        return list(islice(reversed(self._records), count))[::-1]
+
+
+class Bell:
+    """Wakes those who wait for certain topics; nobody else, for there are many appends and few for each."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[asyncio.Future[bool], frozenset[str]] = {}
+
+    def ring(self, topics: set[str]) -> None:
+        """Something was appended to these topics."""
+        for waiting, wanted in self._waiting.items():
+            if not wanted.isdisjoint(topics):
+                _settle(waiting, True)
+
+    async def rung(self, topics: frozenset[str], timeout_s: float) -> bool:
+        """Whether something was appended to one of these topics within ``timeout_s``."""
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[bool] = loop.create_future()
+        timer = loop.call_later(timeout_s, _settle, waiting, False)
+        self._waiting[waiting] = topics
+        try:
+            return await waiting
+        finally:
+            timer.cancel()
+            del self._waiting[waiting]
+
+
+def _settle(waiting: asyncio.Future[bool], rung: bool) -> None:
+    if not waiting.done():
+        waiting.set_result(rung)
+
+
 class SqliteConsumer:
-    """Reads a log file in the order of its appends."""
+    """Reads a log in the order of its appends: from the file, and what is new from the tail."""
 
     def __init__(
         self,
         connection: sqlite3.Connection,
-        topics: tuple[str, ...],
+        tail: Tail,
+        topics: frozenset[str],
         start: Offsets,
-        appended: asyncio.Condition,
+        bell: Bell,
     ) -> None:
         self._connection = connection
+        self._tail = tail
         self._topics = topics
         self._start = start
-        self._appended = appended
+        self._bell = bell
         self._position = 0
 
     async def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """See Consumer."""
-        return await take_when_appended(lambda: self._take(max_records), self._appended, timeout_s)
+        clock = asyncio.get_running_loop().time
+        end_s = clock() + timeout_s
+        while not (found := self._take(max_records)):
+            left_s = end_s - clock()
+            if left_s <= 0 or not await self._bell.rung(self._topics, left_s):
+                break
+        return found
+
+    async def close(self) -> None:
+        """See Consumer."""
 
     def _take(self, max_records: int) -> list[Record]:
+        latest = self._tail.after(self._position)
+        if latest is None:
+            return self._from_file(max_records)
+        found = []
+        for record in latest:
+            self._position += 1
+            if record.topic in self._topics and self._started(record):
+                found.append(record)
+                if len(found) == max_records:
+                    break
+        return found
+
+    def _from_file(self, max_records: int) -> list[Record]:
+        found = []
+        last = self._tail.last
         # NOT INDEXED: by position, not by the index that begins with the topic and would need a sort.
         marks = ",".join("?" * len(self._topics))
         rows = self._connection.execute(
             f"SELECT position, {COLUMNS} FROM record NOT INDEXED "  # noqa: S608
-            f"WHERE position > ? AND topic IN ({marks}) ORDER BY position",
-            (self._position, *self._topics),
+            f"WHERE position > ? AND position <= ? AND topic IN ({marks}) ORDER BY position",
+            (self._position, last, *self._topics),
         )
-        found = []
-        for position, topic, part, offset, *rest in rows:
-            self._position = position
-            if offset >= self._start.get((topic, part), 0):
-                found.append(_record((topic, part, offset, *rest)))
+        for position, *row in rows:
+            record = _record(row)
+            if self._started(record):
+                found.append(record)
                 if len(found) == max_records:
+                    self._position = position
                     break
+        else:
+            self._position = last
         rows.close()
         return found
+
+    def _started(self, record: Record) -> bool:
+        return record.offset >= self._start.get((record.topic, record.partition), 0)
 
 
 def read(path: Path, topics: Sequence[str] | None = None) -> Iterator[Record]:
@@ -218,15 +318,31 @@ def read(path: Path, topics: Sequence[str] | None = None) -> Iterator[Record]:
         connection.close()
 
 
-def _row(record: Outgoing, ends: Offsets) -> tuple[str, int, int, str, str, int, bytes | None]:
+def _placed(record: Outgoing, ends: Offsets) -> Record:
+    """The record with the offset that it gets; ``ends`` move on."""
     place = (record.topic, record.partition)
     offset = ends.get(place, 0)
     ends[place] = offset + 1
+    return Record(record.topic, record.partition, offset, record.key, record.headers, record.value)
+
+
+def _size(record: Record) -> int:
+    return len(record.value or b"")
+
+
+def _row(record: Record) -> tuple[str, int, int, str, str, int, bytes | None]:
     value, packed = record.value, 0
     if value is not None and len(value) > PACK_BYTES:
         value, packed = zlib.compress(value, 1), 1
-    headers = json.dumps(record.headers, ensure_ascii=False, separators=(",", ":"))
-    return record.topic, record.partition, offset, record.key, headers, packed, value
+    return (
+        record.topic,
+        record.partition,
+        record.offset,
+        record.key,
+        _headers_text(record.headers),
+        packed,
+        value,
+    )
 
 
 def _record(row: Sequence[object]) -> Record:

@@ -7,6 +7,7 @@ ids that every line below it then carries, across ``await`` and into tasks start
 from __future__ import annotations
 
 import logging
+import math
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,8 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 MASK: Final = "***"
+PAUSE_S: Final = 10.0
+"""A broker that is away makes its client say so many times a second."""
 DEEPEST: Final = 8
 """Nesting below which a value is masked whole rather than searched."""
 SECRET: Final = re.compile(
@@ -65,6 +68,35 @@ def configure(
         logger_factory=structlog.WriteLoggerFactory(file=out),
         cache_logger_on_first_use=False,
     )
+
+
+class _Forwarding(logging.Handler):
+    """Hands what a library logs to structlog: of each kind of line one in ``PAUSE_S``, with a count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kinds: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = (record.name, str(record.msg))
+        written, held_back = self._kinds.get(kind, (-math.inf, 0))
+        if record.created - written < PAUSE_S:
+            self._kinds[kind] = (written, held_back + 1)
+            return
+        self._kinds[kind] = (record.created, 0)
+        more = {"held_back": held_back} if held_back else {}
+        structlog.get_logger(record.name).log(
+            record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info, **more
+        )
+
+
+def take_over(*libraries: str) -> None:
+    """Write the warnings and errors that these libraries log as lines like all others."""
+    for name in libraries:
+        logger = logging.getLogger(name)
+        logger.handlers = [_Forwarding()]
+        logger.propagate = False
+        logger.setLevel(logging.WARNING)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Final
 from schemas.run import RunFailed, RunFinished
 from schemas.sandbox import CodeExecuted, ExecuteCode
 from schemas.topics import RUN_EVENTS, SANDBOX_COMMANDS, SANDBOX_EVENTS
+from services.kit.hosting import on_kafka
 from services.kit.service import Draft, Performer
 from services.sandbox_exec import domain
 from services.sandbox_exec.backend import Backend, RefusingBackend
@@ -43,3 +44,6 @@ def gave_up(_session: Session, effect: Execute, error: BaseException) -> Sequenc
     """The backend raised for the last time: the call is refused, with the reason."""
     refusal = domain.refused(effect.command, f"the sandbox failed: {error!r}"[:MAX_REASON])
     return [Draft(effect.command.run, refusal)]
+
+
+__getattr__ = on_kafka(service)

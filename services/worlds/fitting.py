@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import random
 import re
-from typing import Any, TypeGuard
+from typing import Any, Final, TypeGuard
 
 from services.worlds.patterns import compiled
 
 Json = dict[str, Any]
+
+SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def kind(schema: Json) -> str:
@@ -168,11 +170,11 @@ def cast(value: str, schema: Json) -> Any:
 
 
 def copied(value: Any) -> Any:
-    """A deep copy of a JSON value."""
+    """A deep copy of a JSON value. Scalars, which most parts are, cost no call."""
     if isinstance(value, dict):
-        return {key: copied(part) for key, part in value.items()}
+        return {key: part if type(part) in SCALARS else copied(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [copied(part) for part in value]
+        return [part if type(part) in SCALARS else copied(part) for part in value]
     return value
 
 

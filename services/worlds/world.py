@@ -119,6 +119,7 @@ class World:
         self.simulated = {server: SimulatedServer(server, part, seed) for server, part in rest.items()}
         self.checkers: dict[str, Checker] = {}
         self.meanings: dict[str, Meaning] = {}
+        self._latest: tuple[Json, str, str, tuple[Json, Observation]] | None = None
 
     @staticmethod
     def _told(spec: ToolSpec) -> str:
@@ -153,8 +154,18 @@ class World:
         """The state after a call, and what the tool returned. ``state`` is never changed.
 
         Never raises: what a service cannot work with it refuses. A failed call leaves the state as it
-        was. Codes: unknown_tool, invalid_arguments, not_found, conflict, and those of ``ToolError``.
+        was. Codes: unknown_tool, invalid_arguments, not_found, conflict, and those of ``ToolError``. The
+        latest call is remembered: who makes a call makes it again when its event has come back.
         """
+        try:
+            asked = tool, repr(arguments)
+        except RecursionError:
+            return self._called(state, tool, arguments)
+        if self._latest is None or self._latest[0] is not state or self._latest[1:3] != asked:
+            self._latest = (state, *asked, self._called(state, tool, arguments))
+        return self._latest[3]
+
+    def _called(self, state: Json, tool: str, arguments: Json) -> tuple[Json, Observation]:
         spec = self.tools.get(tool)
         if spec is None:
             return state, failed("unknown_tool", f"There is no tool named {tool!r}.")
@@ -168,11 +179,11 @@ class World:
         if problem:
             return state, failed("invalid_arguments", problem)
         key = self._key(spec)
-        writes = self._told(spec) in machine.writes if machine else self.simulated[spec.server].writes(tool)
+        writes = self.writes(tool)
         before = state.get(key)
         if before is None:
             return state, failed("unavailable", f"The state has nothing for server {spec.server!r}.")
-        own = copied(before) if writes or machine is not None else before
+        own = copied(before) if writes else before
         try:
             if machine is None:
                 content = self.simulated[spec.server].call(own, tool, copied(arguments))
@@ -230,6 +241,12 @@ class World:
             return True
         return sayable(parameter, parameters(spec).get(parameter, {}), spec.input_schema)
 
+    def writes(self, tool: str) -> bool:
+        """Whether the tool changes state; as its meaning says, and sooner."""
+        spec = self.tools[tool]
+        machine = self._machine(spec)
+        return self._told(spec) in machine.writes if machine else self.simulated[spec.server].writes(tool)
+
     def meaning(self, tool: str) -> Meaning:
         """What the tool does."""
         if tool not in self.meanings:
@@ -250,6 +267,6 @@ class World:
             for name in reading.labels
         }
         phrases = tuple(machine.phrases.get(told, reading.phrases))
-        writes = told in machine.writes
+        writes = self.writes(tool)
         verb, entity = returned(spec, machine, reading.verb, writes=writes) or (reading.verb, reading.entity)
         return Meaning(verb, entity, writes, phrases, labels)

@@ -31,6 +31,8 @@ CHECKS = (
     "faults",
     "small_model",
     "bad_input",
+    "stack_crashes",
+    "stack_bad_input",
 )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from services.console.ledger import LOG, Ledger
+from services.console.source import Source
 from services.kit.log import LogError
 from tests.release.bench import Bench, Findings, Process
 from tests.release.sent_messages import check_messages
@@ -144,9 +145,9 @@ def progress(out: Path) -> tuple[set[tuple[str, int]], int]:
     return turns, len(opened)
 
 
-def check_slots(out: Path, trajectories: int, found: Findings) -> None:
+def check_slots(where: Path | Source, trajectories: int, found: Findings) -> None:
     """Every slot up to the last admitted one ended once: admitted, rejected or abandoned."""
-    ledger = Ledger.open(out, keep="nothing")
+    ledger = Ledger.open(where, keep="nothing")
     admitted = [one.slot for one in ledger.admitted]
     ended = Counter(admitted)
     ended.update(one.slot for one in ledger.rejected if one.slot <= max(admitted, default=-1))

@@ -12,7 +12,7 @@ import pytest
 from services.console.export import model_name
 from services.worlds.machines import MACHINES
 from services.worlds.world import World
-from tests.release import crashes, faults
+from tests.release import crashes, faults, stack_crashes
 from tests.release.bench import Findings
 from tests.release.replacement import candidates, fresh, from_results_alone, replaced, reported, told
 from tests.release.sent_messages import check_messages
@@ -91,6 +91,41 @@ def test_a_request_sent_more_often_than_it_was_in_flight_is_seen(tmp_path: Path)
         found = Findings()
         crashes.check_requests(nonces, [crashes.Kill(1, in_flight)], found)
         assert len(found.wrong) == wrong
+
+
+@pytest.mark.parametrize(
+    ("times", "right"),
+    [
+        ([5], True),
+        ([5, 25], True),
+        ([5, 15], True),  # 15 lies in both tenures of the first replica's and the second's overlap
+        ([5, 6], False),  # twice in one tenure
+        ([25], True),
+        ([31], False),  # nobody's
+        ([5, 25, 26], False),
+    ],
+)
+def test_a_request_may_be_sent_once_a_tenure(tmp_path: Path, times: list[float], right: bool):
+    held = {3: [stack_crashes.Tenure(1, 0, 16), stack_crashes.Tenure(2, 14, 30)]}
+    asked = {"kind": "request", "run": "c.67.1", "turn": 1, "role": "assistant"}
+    nonces = written(tmp_path / "nonces.jsonl", [{**asked, "time_s": one} for one in times])
+    found = Findings()
+    stack_crashes.check_requests(nonces, held, found)
+    assert bool(found.wrong) != right
+
+
+def test_tenures_are_read_off_the_runners_logs(tmp_path: Path):
+    def assigned(second: int, own: str) -> dict[str, Any]:
+        return {"own": own, "event": "assigned", "timestamp": f"1970-01-01T00:00:{second:02}.000000Z"}
+
+    written(tmp_path / "agent_runner-1.log", [assigned(1, "0-1"), assigned(5, "0"), assigned(7, "0-1")])
+    written(tmp_path / "agent_runner-2.log", [assigned(5, "1"), assigned(7, "")])
+    held = stack_crashes.tenures({1: 9.0}, tmp_path)
+    late = stack_crashes.ON_ITS_WAY_S
+    spans = {
+        partition: [(one.replica, one.first_s, one.last_s) for one in held[partition]] for partition in held
+    }
+    assert spans == {0: [(1, 1.0, 9.0 + late)], 1: [(1, 1.0, 5.0), (1, 7.0, 9.0 + late), (2, 5.0, 7.0)]}
 
 
 def test_a_failure_that_nobody_wrote_down_is_seen(tmp_path: Path):

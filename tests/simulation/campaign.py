@@ -10,7 +10,6 @@ from typing import Any
 
 from schemas.catalog import ImportServer
 from schemas.diversity import TrajectoryAdmitted, TrajectoryRejected
-from schemas.envelope import Envelope
 from schemas.evolution import CampaignSpec
 from schemas.topics import CATALOG_EVENTS
 from services.agent_runner.domain import AskAssistant, AskJudge, AskUser, CallTool
@@ -18,41 +17,41 @@ from services.blueprint_planner.domain import Plan
 from services.console.embedded import RunPlan, opening, services
 from services.console.export import dataset_bytes
 from services.console.ledger import Ledger
-from services.kit.chain import Chain, Head
+from services.kit.chain import Head
 from services.kit.fold import Fold
-from services.kit.log import Outgoing
 from services.kit.models import ModelRouter
 from services.kit.service import Draft, Performer
+from services.sandbox_exec.domain import Execute
 from services.sim.actors import SimModel
 from services.worlds.machines import dump
+from tests.simulation.log import Log
 from tests.simulation.memory import remembering
-from tests.simulation.system import TIME, Faults, Log, System, finish
+from tests.simulation.system import TIME, Faults, System, finish
 
 SERVERS = ("bank", "calendar", "shop")
 SPEC = CampaignSpec(campaign="sim", trajectories=5, seed=11, generation_size=3, lookahead=2)
 
 
 @cache
-def imported() -> tuple[Outgoing, ...]:
+def imported() -> Log:
     """The log of a campaign right after its import: what every schedule begins with."""
     servers = [ImportServer(server_id=one["id"], server=one) for one in dump() if one["id"] in SERVERS]
     log = Log()
-    log.put(opening(RunPlan(servers, SPEC)))
     registry = services(ModelRouter(SimModel()))[0]
     fold = Fold(registry, {})
     position: dict[tuple[str, int], int] = {}
-    while True:
-        for place, stored in list(log.partitions.items()):
+    due = opening(RunPlan(servers, SPEC))
+    while due:
+        for one in due:
+            log.put(one)
+        for place, stored in log.partitions.items():
             if place[0] in {topic.name for topic in registry.inputs}:
                 for record, envelope in stored[position.get(place, 0) :]:
                     fold.receive(record, envelope)
                 position[place] = len(stored)
-        sealed = fold.due(TIME)
-        if not sealed:
-            break
-        log.put([one.outgoing for one in sealed])
+        due = [one.outgoing for one in fold.due(TIME)]
     assert (CATALOG_EVENTS.name, 0) in log.partitions
-    return tuple(Outgoing(r.topic, r.partition, r.key, r.headers, r.value) for r, _ in log.records)
+    return log
 
 
 def request_key(service: Performer, effect: Any) -> tuple[Any, ...]:
@@ -64,8 +63,10 @@ def request_key(service: Performer, effect: Any) -> tuple[Any, ...]:
             return (service.name, effect.blueprint.id, effect.turn, type(effect).__name__)
         case CallTool():
             return (service.name, effect.blueprint.id, effect.turn, effect.call.id)
+        case Execute():
+            return (service.name, effect.command.run, effect.command.turn, effect.command.call)
         case _:
-            return (service.name, repr(effect))
+            raise AssertionError(f"an effect of an unknown kind: {effect!r}")
 
 
 class Performers:
@@ -74,7 +75,6 @@ class Performers:
     def __init__(self) -> None:
         self.services = remembering(services(ModelRouter(SimModel())))
         self.requests: Counter[tuple[Any, ...]] = Counter()
-        self.decoded: dict[tuple[str, str], Envelope] = {}
         self._known: dict[tuple[Any, ...], Sequence[Draft]] = {}
 
     def __call__(self, service: Performer, effect: Any) -> Sequence[Draft]:
@@ -87,10 +87,8 @@ class Performers:
 
 def simulate(schedule: int, performers: Performers, faults: Faults | None = None) -> System:
     """The campaign under one schedule, run to its end."""
-    log = Log(decoded=performers.decoded)
     rng = random.Random(f"schedule/{schedule}")
-    system = System(performers.services, rng, faults or Faults(), performers, log)
-    system.start(imported())
+    system = System(performers.services, rng, faults or Faults(), performers, request_key, imported().copy())
     system.run()
     return system
 
@@ -98,7 +96,7 @@ def simulate(schedule: int, performers: Performers, faults: Faults | None = None
 def ledger(system: System) -> Ledger:
     """What the log says at the end."""
     found = Ledger()
-    for record, _ in system.log.records:
+    for record in system.log.records:
         found.fold(record)
     return found
 
@@ -109,14 +107,12 @@ def outcome(system: System) -> dict[tuple[str, str], Head]:
     An event's id covers its content and its predecessor, so equal heads are equal histories. Left out
     are the chains of runs that the campaign ended before.
     """
-    chains: dict[str, Chain] = {}
-    admitted: set[str] = set()
-    for record, envelope in system.log.records:
-        if chains.setdefault(record.key, Chain()).accept(record.topic, envelope):
-            data = envelope.data
-            if isinstance(data, TrajectoryAdmitted | TrajectoryRejected):
-                admitted.add(data.run)
-    kept = admitted | {SPEC.campaign}
+    kept = [SPEC.campaign]
+    for _, _, envelope in system.log.events.values():
+        data = envelope.data
+        if isinstance(data, TrajectoryAdmitted | TrajectoryRejected):
+            kept.append(data.run)
+    chains = system.log.chains
     return {(topic, key): head for key in kept for topic, head in sorted(chains[key].heads.items())}
 
 

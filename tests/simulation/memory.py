@@ -1,7 +1,8 @@
 """Pure functions, computed once for all schedules of one campaign. What they return is never changed.
 
 A run of the agent-runner is an immutable value, so a state that is reached again is the same object, and
-what follows from it is known.
+what follows from it is known. The scripted planner never plans code, so some calls of simulated tools are
+sent to the sandbox here as if they were: its answer is awaited, and the tool's observation taken for it.
 """
 
 from __future__ import annotations
@@ -9,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from zlib import crc32
 
 from schemas.envelope import Envelope
+from schemas.sandbox import ExecuteCode
+from services.agent_runner.domain import CallTool, Run
 from services.blueprint_planner.domain import Clusters
-from services.kit.service import Performer, Service, Step
+from services.kit.service import Append, Draft, Perform, Performer, Service, Step, Wait
+from tests.simulation.system import finish
 
 
 def remembering(services: tuple[Service, ...]) -> tuple[Service, ...]:
@@ -43,10 +48,27 @@ def runner(service: Any) -> Performer:
     def next_step(state: Any, reference: Any) -> Step:
         known = steps.get(id(state))
         if known is None:
-            known = steps[id(state)] = (state, service.next_step(state, reference))
+            step = service.next_step(state, reference)
+            if isinstance(step, Perform) and isinstance(step.effect, CallTool):
+                step = by_sandbox(service, state, step.effect) or step
+            known = steps[id(state)] = (state, step)
         return known[1]
 
     return replace(service, initial=initial, evolve=evolve, next_step=next_step)
+
+
+def by_sandbox(service: Performer, run: Run, effect: CallTool) -> Step | None:
+    """The step of a call that goes to the sandbox first; None for one that does not."""
+    call = effect.call
+    if crc32(f"{run.key}/{len(run.messages)}".encode()) % 2:
+        return None
+    campaign = effect.blueprint.campaign
+    if any(one.call == call.id for one in run.executed):
+        return Append(tuple(finish(service.perform(effect))))
+    if call.id in run.sent:
+        return Wait("the sandbox")
+    command = ExecuteCode(run=run.key, turn=run.turn, call=call.id, language="", code="")
+    return Append((Draft(run.key, command, campaign),))
 
 
 def planner(service: Any) -> Performer:

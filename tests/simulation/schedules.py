@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from tests.simulation.campaign import Performers, dataset, outcome, simulate
-from tests.simulation.system import Faults
+from tests.simulation.system import QUIET
 
-QUIET = Faults(crash=0, double_append=0, second_replica=0)
 EXPORTED = 50
 """The export is compared at every so many; the heads of all chains are at each."""
 

@@ -2,7 +2,8 @@
 
     python -m tests.support.nonce_server --log nonces.jsonl --latency-min 0.01 --latency-max 0.1
 
-It prints one JSON line with its port and base URL. The nonce (16 hexadecimal digits, never the same
+It prints one JSON line with its port and base URL; ``PUT /latency`` with ``[min, max]`` as JSON changes how
+long replies take from then on. The nonce (16 hexadecimal digits, never the same
 twice, not seeded) stands at the end of what a user or an assistant says, as `` (ref 7f3a9c…)``, and in
 the ids of tool calls, as ``call_7f3a9c…_0``. Replies of other roles are JSON for a machine and go out as
 they are. References in incoming messages are taken out before the actors see them, so that the actors
@@ -100,6 +101,7 @@ def sha256(text: str) -> str:
 
 def build_app(model: ChatModel, log: JsonLog, latency_s: tuple[float, float], seed: int) -> web.Application:
     rng = random.Random(f"{seed}/latency")
+    now_s = list(latency_s)
     count = iter(range(1, 1 << 62))
 
     async def completions(http: web.Request) -> web.StreamResponse:
@@ -114,7 +116,7 @@ def build_app(model: ChatModel, log: JsonLog, latency_s: tuple[float, float], se
             "role": request.role,
         }
         log.write(kind="request", time_s=time.time(), digest=request.digest(), **whose)
-        await asyncio.sleep(rng.uniform(*latency_s))
+        await asyncio.sleep(rng.uniform(*now_s))
         try:
             plain = await model.complete(without_references(request))
         except ModelFailed as error:
@@ -146,10 +148,15 @@ def build_app(model: ChatModel, log: JsonLog, latency_s: tuple[float, float], se
     async def models(_: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": "sim", "object": "model"}]})
 
+    async def latency(http: web.Request) -> web.StreamResponse:
+        now_s[:] = await http.json()
+        return web.Response(status=204)
+
     app = web.Application(client_max_size=16 * 1024 * 1024)
     for prefix in ("", "/v1"):
         app.router.add_post(f"{prefix}/chat/completions", completions)
         app.router.add_get(f"{prefix}/models", models)
+    app.router.add_put("/latency", latency)
     return app
 
 

@@ -167,12 +167,11 @@ class SmallLog:
             "content": True,
             "attribution": "assistant",
             "code": "empty_reply",
+            "usage": USAGE,
         } | changes
         self.put(
             run,
-            RunFailed(
-                run=run, campaign=CAMPAIGN, generation=0, slot=slot, attempt=attempt, usage=USAGE, **fields
-            ),
+            RunFailed(run=run, campaign=CAMPAIGN, generation=0, slot=slot, attempt=attempt, **fields),
         )
 
     def measure(self, run: str, signature: str = "{read*2}>answer") -> None:

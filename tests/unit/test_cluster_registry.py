@@ -374,6 +374,37 @@ def test_retiring_and_importing_again_change_what_is_formed_from_then_on():
     assert third.rejected == {"no_tools": 1}
 
 
+def test_a_catalog_that_names_its_imports_is_the_same_whatever_else_the_registry_holds():
+    mine = [
+        ImportServer(server_id="a", server=shop("a")),
+        ImportServer(server_id="b", server={"name": "b", "tools": [rpc("only")]}),
+        ImportServer(server_id="b", server={"tools": []}),  # refused: the import before it stands
+        ImportServer(server_id="d", server={"tools": []}),
+    ]
+    alone = Log().tell(*mine, FormClusters())
+    expected = alone.run()[-1]
+
+    for seed in range(10):
+        rng = random.Random(f"catalogs/{seed}")
+        others = [
+            ImportServer(server_id="a", server=shop("a", domains=["travel"])),
+            ImportServer(server_id="b", server=shop("b")),
+            ImportServer(server_id="c", server=shop("c")),
+            RetireServer(server_id="a"),
+            FormClusters(),
+        ]
+        log = Log()
+        queues = [list(mine), rng.sample(others, len(others))]
+        while any(queues):
+            log.tell(rng.choice([queue for queue in queues if queue]).pop(0))
+        named = tuple(envelope.id for envelope in log.commands if envelope.data in mine)
+        log.tell(FormClusters(imports=(*named, "of a message that nobody could read")))
+        events = log.run()
+        assert events[-1] == expected
+        latest = {event.cluster.id: event.cluster for event in events if isinstance(event, ClusterFormed)}
+        assert all(tool.server in "ab" for one in expected.clusters for tool in latest[one].tools)
+
+
 def test_clusters_that_stand_are_not_published_twice():
     log = Log().tell(ImportServer(server_id="a", server=shop("a")), FormClusters(), FormClusters())
     events = log.run()

@@ -111,6 +111,19 @@ def test_what_cannot_be_decoded_is_counted_and_passed_over() -> None:
     assert export.dataset_bytes(ledger) == before
 
 
+def test_a_message_of_a_newer_version_counts_unless_the_services_have_buried_it() -> None:
+    log = whole()
+    headers = {**log.records[-1].headers, "ce_type": "tds.evolution.CampaignFinished.v9"}
+    newer = replace(log.records[-1], headers=headers, offset=99)
+    letter = bury(newer, Undecodable("newer_version", "upgrade it"), "evolution-scheduler", "t")
+    buried = Record(letter.topic, 0, 0, letter.key, letter.headers, letter.value)
+    assert not folded(log.records).newer
+    assert folded([*log.records, newer]).newer
+    assert folded([*log.records, replace(newer, offset=98), buried]).newer  # it is another's letter
+    assert not folded([*log.records, newer, buried]).newer
+    assert not folded([buried, newer, *log.records]).newer
+
+
 def test_a_stopped_campaign_takes_no_row_beyond_its_end() -> None:
     short = SmallLog()
     short.begin()
@@ -446,13 +459,15 @@ def said(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]
 
 def test_help_is_fast_and_imports_nothing_heavy() -> None:
     program = [sys.executable, "-c", "from services.console.cli import main; import sys; sys.exit(main())"]
-    times = []
-    for _ in range(5):
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for ours in (True, False) * 5:
+        command = [*program, "--help"] if ours else [sys.executable, "-c", "import typer"]
         began = time.perf_counter()
-        done = subprocess.run([*program, "--help"], capture_output=True, text=True, check=True)
-        times.append(time.perf_counter() - began)
-    assert all(command in done.stdout for command in ("run", "preview", "replay", "sim-server"))
-    assert min(times) < 0.3
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        times[ours].append(time.perf_counter() - began)
+        if ours:
+            assert all(name in done.stdout for name in ("run", "preview", "replay", "sim-server"))
+    assert min(times[True]) < 3 * min(times[False])
     heavy = ("pydantic", "rich", "numpy", "asyncio", "sqlite3")
     probe = f"import services.console.cli, sys; print([m for m in {heavy} if m in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -21,7 +22,7 @@ from schemas.diversity import (
     TrajectoryRejected,
     coarse_mode,
 )
-from schemas.envelope import Envelope, Message, payload
+from schemas.envelope import Envelope, Message
 from schemas.evolution import (
     CampaignFinished,
     CampaignSpec,
@@ -39,6 +40,8 @@ from services.diversity_monitor.domain import BATCH, State, decide, evolve, figu
 from services.diversity_monitor.entropy import Tally
 from services.diversity_monitor.measurement import measure
 from services.diversity_monitor.steering import AVOIDED, Commonest, inverse_weights
+from services.kit.chain import Head, seal
+from services.kit.service import Draft
 
 DOMAINS = ("banking", "calendar", "orders", "tickets")
 SEQUENCED = (TrajectoryAdmitted, TrajectoryRejected, SteeringUpdated)
@@ -109,6 +112,7 @@ class Monitor:
         self.ids = count()
         self.log: list[Envelope] = []
         self.coming: list[Envelope] = []
+        self.heads: dict[tuple[str, str], Head] = {}
         self.decided: list[Message] = []
 
     def fold(self, event: Envelope) -> None:
@@ -132,9 +136,9 @@ class Monitor:
     def deliver(self) -> None:
         """The oldest appended message comes back, through JSON as it does from a log."""
         event = self.coming.pop(0)
+        (sealed,) = seal([Draft("c", event.data)], self.heads, "test", "")
         topic = TOPIC_OF[type(event.data)]
-        headers = {"ce_id": event.id, "ce_type": event.type, "ce_subject": "c"}
-        self.fold(decode(topic, "c", headers, payload(event.data)))
+        self.fold(replace(decode(topic, "c", sealed.outgoing.headers, sealed.outgoing.value), id=event.id))
 
     def settle(self) -> list[Message]:
         """Decide and take back until nothing is due; the sequenced decisions of this call."""

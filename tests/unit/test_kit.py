@@ -46,6 +46,19 @@ def started(*messages, start=None):
     return log, writer, driver
 
 
+def say(run: str) -> UserSpoke:
+    return UserSpoke(run=run, turn=0, content="go on")
+
+
+def committed(driver):
+    """What a host commits: it asks where the lead topic ends before, if the window needs to know."""
+    unled = driver.window.unled()
+    driver.window.led_before(
+        unled, {place: end for place, end in ends_of(driver).items() if place[0] == LEAD}
+    )
+    return driver.window.commits()
+
+
 def calls(tasks):
     return [(task.key, task.effect.command.call) for task in tasks]
 
@@ -158,10 +171,26 @@ def test_nothing_is_performed_before_everything_that_was_there_is_folded():
     driver = Driver(log, performer())
     while pending := driver.pending():
         assert not driver.window.caught_up
-        assert driver.due() == []
+        assert all(key != A for key, _ in calls(driver.due()))  # A was over before this reader came
         driver.deliver(pending[-1])
     assert driver.window.caught_up
-    assert calls(driver.due()) == [(C, "1")]  # A was over before this reader came
+
+
+def test_a_partition_waits_for_its_own_records_and_for_all_references_but_for_no_other_partition():
+    log = MemoryLog()
+    writer = Writer(log)
+    writer.put(command(A, "1"), command(C, "1"))
+    writer.put(retired("x"), key="x")
+    driver = Driver(log, performer())
+    (of_c,) = {record.partition for record in driver.pending() if record.key == C}
+    for record in [one for one in driver.pending() if one.partition == of_c and one.key == C]:
+        driver.deliver(record)
+    assert driver.due() == []  # the reference is behind
+    for record in [one for one in driver.pending() if one.topic == CATALOG_EVENTS.name]:
+        driver.deliver(record)
+    assert calls(driver.due()) == [(C, "1")]
+    driver.deliver_all()
+    assert calls(driver.due()) == [(A, "1")]
 
 
 def test_a_reference_wakes_the_keys_that_wait_for_it_and_no_other():
@@ -209,6 +238,18 @@ def test_a_result_for_a_key_that_ended_in_the_meantime_is_no_event():
     assert driver.window.open_keys == 0
 
 
+def test_a_result_stands_when_what_came_meanwhile_changes_nothing_for_the_effect():
+    """An event of another topic, that is older than the command but was read after it."""
+    log, writer, driver = started(command(A, "1"))
+    (task,) = driver.due()
+    writer.put(say(A))
+    driver.deliver_all()
+    driver.finish(task)
+    driver.settle()
+    assert answers(log, A) == ["1:done"]
+    assert driver.window.dropped == 0
+
+
 def test_an_abandoned_effect_is_not_asked_for_again_until_something_happens():
     _, writer, driver = started(command(A, "1"))
     (task,) = driver.due()
@@ -241,6 +282,82 @@ def test_giving_up_is_no_event_once_the_key_has_moved_on():
     assert driver.window.performed(task, (), TIME) == []
     driver.settle()
     assert answers(log, A) == ["1:rival"]
+
+
+# --- the window: partitions that come and go --------------------------------------------------------
+
+
+def moved(driver, partitions, start=None):
+    """The window gets an assignment, as the host gives it, and is read for from where it stands then."""
+    ends = {place: end for place, end in ends_of(driver).items() if place[1] in partitions}
+    gone = driver.window.assign(partitions, start or {}, ends)
+    driver.tasks = [task for task in driver.tasks if task.key not in gone]
+    for place, end in ends_of(driver).items():
+        driver.read[place] = driver.window.position(place) if place[1] in partitions else end
+    return gone
+
+
+def ends_of(driver):
+    return {(one.topic, one.partition): one.offset + 1 for one in driver.log.records}
+
+
+def test_keys_of_a_partition_that_moves_away_are_let_go_and_its_records_are_not_wanted():
+    log, _, driver = started(command(A, "1"), command(C, "1"))
+    assert calls(driver.due()) == [(A, "1"), (C, "1")]
+    assert moved(driver, {1}) == [A]
+    assert driver.window.partitions == {1}
+    assert list(driver.window.states()) == [C]
+    wanted = [driver.window.wants(record) for record in log.records]
+    assert wanted == [False, False]  # another's, and read already
+    (task,) = driver.tasks
+    driver.finish(task)
+    driver.settle()
+    assert all(partition == 1 for _, partition in driver.window.commits())
+
+
+def test_a_partition_that_comes_is_taken_up_where_it_is_committed_and_waits_for_its_records():
+    log, writer, driver = started(command(A, "1"), command(B, "1"), command(C, "1"))
+    moved(driver, {1})
+    rival = Driver(log, performer())
+    rival.deliver_all()
+    of_a = next(task for task in rival.due() if task.key == A)
+    rival.finish(of_a)
+    writer.put(end(A))
+    rival.deliver_all()
+    rival.due()
+    assert moved(driver, {0, 1}, start=committed(rival)) == []
+    driver.due()
+    while pending := [one for one in driver.pending() if one.partition == 0]:
+        assert all(task.key == C for task in driver.tasks)
+        driver.deliver(pending[0])
+        driver.due()
+    assert calls(driver.tasks) == [(C, "1"), (B, "1")]
+
+
+def test_what_others_did_on_a_partition_that_is_kept_is_read_before_anything_is_performed():
+    """This instance was taken for dead, and another owned the partition meanwhile."""
+    log, _, driver = started(command(A, "1"), command(A, "2"))
+    rival = Driver(log, performer())
+    rival.deliver_all()
+    rival.finish(rival.due()[0], "rival")
+    moved(driver, {0})
+    assert driver.due() == []
+    driver.deliver_all()
+    assert calls(driver.due()) == [(A, "2")]
+    assert answers(log, A) == ["1:rival"]
+
+
+def test_a_result_for_a_key_that_moved_away_and_came_back_is_no_event():
+    _, _, driver = started(command(A, "1"))
+    (old,) = driver.due()
+    moved(driver, {1})
+    moved(driver, {0, 1})
+    driver.deliver_all()
+    (new,) = driver.due()
+    drafts = [Draft(A, answer(old.effect.command, "done"))]
+    assert driver.window.performed(old, drafts, TIME) == []
+    assert driver.due() == []  # the new one is under way
+    assert len(driver.window.performed(new, drafts, TIME)) == 1
 
 
 # --- the window: rivals --------------------------------------------------------------------------------
@@ -368,6 +485,93 @@ def test_a_closed_key_with_a_later_command_among_those_kept_is_kept_whole():
     restarted.deliver_all()
     assert restarted.due() == []
     assert list(restarted.window.states()) == [B]
+
+
+def test_a_key_that_was_over_before_its_lead_record_was_read_is_kept_whole():
+    """B holds the lead topic back, so whoever takes over reads A's command again."""
+    log, writer, driver = started()
+    writer.put(command(B, "1"), command(A, "1"), end(A))
+    by_key = {(record.topic, record.key): record for record in log.records}
+    for record in (by_key[LEAD, B], by_key[RUN_EVENTS.name, A]):
+        driver.deliver(record)
+    assert calls(driver.due()) == [(B, "1")]
+    assert committed(driver)[RUN_EVENTS.name, 0] == 0  # A's lead record is still to come
+    driver.deliver_all()
+    restarted = Driver(log, performer(), committed(driver))
+    restarted.deliver_all()
+    assert calls(restarted.due()) == [(B, "1")]
+
+
+def test_a_closed_key_with_a_duplicate_of_its_command_among_those_kept_is_kept_whole():
+    log, writer, driver = started(command(A, "1"), command(B, "1"))
+    log.put([log.records[0]])
+    writer.put(end(A))
+    driver.settle()
+    restarted = Driver(log, performer(), committed(driver))
+    restarted.deliver_all()
+    assert restarted.due() == []
+    assert list(restarted.window.states()) == [B]
+
+
+def test_what_may_stand_before_a_keys_lead_record_is_kept_while_the_key_is_open():
+    """Else its end, the next in a chain whose beginning was let go, could not be told from a rival's."""
+    log, writer, driver = started(say(A))
+    offsets = committed(driver)
+    assert offsets[RUN_EVENTS.name, 0] == 0
+    for reader in (driver, Driver(log, performer(), offsets)):
+        reader.settle()
+    writer.put(command(A, "1"))
+    driver.settle()
+    writer.put(end(A))
+    driver.settle()
+    assert driver.window.open_keys == 0
+    assert committed(driver) == ends_of(driver)
+    assert not driver.window.keys
+
+
+def test_what_is_left_of_a_key_whose_lead_record_is_committed_holds_nothing_back():
+    log, _, driver = started(command(A, "1"))
+    driver.settle()
+    restarted = Driver(log, performer(), {(LEAD, 0): 1})
+    restarted.settle()
+    assert list(restarted.window.keys) == [A]
+    assert committed(restarted) == ends_of(restarted)
+    assert not restarted.window.keys
+
+
+def test_a_lead_record_that_is_still_to_be_read_keeps_the_others_of_its_key():
+    log, _, first = started(command(A, "1"))
+    first.settle()
+    driver = Driver(log, performer())
+    driver.deliver(next(one for one in driver.pending() if one.topic == SANDBOX_EVENTS.name))
+    assert committed(driver)[SANDBOX_EVENTS.name, 0] == 0
+    driver.deliver_all()
+    assert driver.due() == []
+
+
+@pytest.mark.parametrize("lead_first", [True, False])
+def test_a_key_whose_beginning_was_let_go_is_over_whatever_duplicate_of_its_command_comes(lead_first):
+    log, _, _ = started(command(A, "1"), say(A), end(A))
+    log.put([log.records[0]])
+    late = Driver(log, performer(), {(LEAD, 0): 1, (RUN_EVENTS.name, 0): 1})
+    for record in sorted(late.pending(), key=lambda one: (one.topic == LEAD) != lead_first):
+        late.deliver(record)
+    assert late.due() == []
+    assert late.window.open_keys == 0
+
+
+def test_a_key_that_turns_out_to_be_over_while_it_is_due_is_not_asked_for():
+    log, _, _ = started(command(A, "1"), say(A), end(A))
+    duplicate = log.put([log.records[0]])
+    late = Driver(log, performer(), {(LEAD, 0): 1, (RUN_EVENTS.name, 0): 2})
+    late.deliver(duplicate[0])
+    log.put([log.records[2]])
+    late.deliver_all()
+    assert late.due() == []
+    assert late.window.quiet
+    assert committed(late) == {
+        place: end for place, end in ends_of(late).items() if place[0] in (LEAD, RUN_EVENTS.name)
+    }
 
 
 SCHEDULE = st.lists(st.integers(0, 239), max_size=120)

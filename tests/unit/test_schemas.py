@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from schemas import locking
 from schemas.blueprint import Constant, FromFact, FromStep, ListOf, ObjectOf, Step, Usage
-from schemas.codec import Undecodable, decode
+from schemas.codec import Undecodable, decode, skim
 from schemas.envelope import Envelope, Message, Skimmed, Value, event_id, payload
 from schemas.lock.__main__ import main
 from schemas.run import RunStarted, UserSpoke, run_id, slot_of
@@ -35,8 +35,13 @@ KEYS = {"server": "srv", "campaign": "c7", "run": RUN, "backend": "docker"}
 
 def enveloped(data: Message, **attributes: object) -> Envelope:
     topic = TOPIC_OF[type(data)]
-    given = {"id": "e1", "source": "tds/test", "time": "2026-01-01T00:00:00Z", "subject": KEYS[topic.key]}
-    return Envelope(**{**given, **attributes}, data=data)
+    place = {"sequence": 1} if sequenced(type(data)) else {"id": "e1"}
+    given = {"source": "tds/test", "time": "2026-01-01T00:00:00Z", "subject": KEYS[topic.key], **place}
+    given |= attributes
+    if "id" not in given:
+        where = (topic.name, given["subject"], given["sequence"], given.get("predecessor", ""))
+        given["id"] = event_id(*where, data.type_name(), payload(data))
+    return Envelope(**given, data=data)
 
 
 def started(**attributes: object) -> Envelope:
@@ -75,17 +80,60 @@ def test_every_message_comes_back_as_it_was_sent(type_name, data):
         data=st.just(started().data),
         correlationid=st.text(),
         causationid=st.text(),
-        sequence=st.integers(0, 2**53),
+        sequence=st.integers(1, 2**53),
         predecessor=st.text(),
         traceparent=st.text(),
     )
 )
 def test_every_attribute_of_the_envelope_comes_back(envelope):
+    envelope = identified(envelope)
     assert decode(RUN_EVENTS, RUN, envelope.headers(), payload(envelope.data)) == envelope
+    skimmed = skim(RUN_EVENTS, RUN, envelope.headers(), payload(envelope.data))
+    assert replace(skimmed, data=envelope.data) == envelope
+
+
+@pytest.mark.parametrize("read", [decode, skim])
+def test_an_event_in_a_chain_has_the_id_of_its_place_and_content_or_none_takes_it(read):
+    right = identified(started(sequence=1))
+    value = payload(right.data)
+    assert read(RUN_EVENTS, RUN, right.headers(), value).id == right.id
+    for headers, content in (
+        ({**right.headers(), "ce_id": "another"}, value),
+        ({**right.headers(), "ce_sequence": "2"}, value),
+        ({**right.headers(), "ce_predecessor": "x"}, value),
+        (right.headers(), value + b" "),
+    ):
+        with pytest.raises(Undecodable) as refused:
+            read(RUN_EVENTS, RUN, headers, content)
+        assert refused.value.code == "bad_id"
+    nowhere = {name: text for name, text in right.headers().items() if name != "ce_sequence"}
+    with pytest.raises(Undecodable, match=r"bad_header.*ce_sequence is none"):
+        read(RUN_EVENTS, RUN, nowhere, value)
+
+
+@pytest.mark.parametrize("read", [decode, skim])
+def test_what_is_no_utf8_is_refused_by_whoever_reads_it(read):
+    value = payload(started().data)
+    for key, headers, code in (
+        (RUN, {**started().headers(), "ce_source": "\udcff"}, "bad_header"),
+        (RUN, {**started().headers(), "x\udcff": "y"}, "bad_header"),
+        ("\udcff", started().headers(), "wrong_key"),
+        ("", started().headers(), "wrong_key"),
+    ):
+        with pytest.raises(Undecodable) as refused:
+            read(RUN_EVENTS, key, headers, value)
+        assert refused.value.code == code
+        str(refused.value).encode()
+
+
+def identified(envelope):
+    """The envelope with the id that its place and content give it."""
+    place = (RUN_EVENTS.name, envelope.subject, envelope.sequence, envelope.predecessor)
+    return replace(envelope, id=event_id(*place, envelope.type, payload(envelope.data)))
 
 
 def test_attributes_are_cloudevents_headers_and_empty_ones_are_left_out():
-    assert started(correlationid="c7", sequence=1, traceparent="00-1-2-01").headers() == {
+    assert started(id="e1", correlationid="c7", sequence=1, traceparent="00-1-2-01").headers() == {
         "ce_specversion": "1.0",
         "ce_id": "e1",
         "ce_type": "tds.run.RunStarted.v2",
@@ -225,10 +273,11 @@ def test_whatever_the_bytes_are_only_undecodable_is_raised(headers, key, value, 
 
 
 def test_a_run_started_of_version_1_is_read_as_version_2():
-    headers = {**started().headers(), "ce_type": "tds.run.RunStarted.v1"}
-    old = {"run": RUN, "campaign": "c7", "blueprint": "b1"}
-    envelope = decode(RUN_EVENTS, RUN, headers, json.dumps(old).encode())
-    assert envelope == started()
+    old = json.dumps({"run": RUN, "campaign": "c7", "blueprint": "b1"}).encode()
+    written = event_id(RUN_EVENTS.name, RUN, 1, "", "tds.run.RunStarted.v1", old)
+    headers = {**started(id=written).headers(), "ce_type": "tds.run.RunStarted.v1"}
+    envelope = decode(RUN_EVENTS, RUN, headers, old)
+    assert envelope == started(id=written)
     assert envelope.type == "tds.run.RunStarted.v2"
 
 

@@ -63,8 +63,11 @@ def find(records: dict[str, Any], field: str, value: Any, noun: str) -> Any:
 
 def having(records: dict[str, Any], **fields: Any) -> list[Any]:
     """The records that have all these values, in order; a wanted value of None does not filter."""
-    wanted = {name: value for name, value in fields.items() if value is not None}
-    return [r for r in records.values() if all(r.get(name) == value for name, value in wanted.items())]
+    found = list(records.values())
+    for name, value in fields.items():
+        if value is not None:
+            found = [record for record in found if record.get(name) == value]
+    return found
 
 
 def mentioning(records: Iterable[Any], query: str, *fields: str) -> list[Any]:

@@ -1,0 +1,260 @@
+"""What a model call costs in orchestration: CPU a call, and how near a campaign comes to the ideal rate.
+
+    python -m benchmarks.orchestration [--trajectories 1000] [--small 10] [--concurrency 64] [--latency 0.2]
+
+A whole campaign, all roles over HTTP, asks a server in a process of its own that answers after a fixed
+time. Scripted plans take longer to make than to orchestrate, so the replies are made first: a campaign that
+is one generation longer is run once, without latency, against the scripted actors, and every reply is kept
+under the digest of its request. The measured campaigns get their replies from there, at next to no CPU; a
+request that is not there is answered by the actors all the same, and counted as a *miss*.
+
+Ideal is ``concurrency / latency`` calls a second. The rate is that of the steady part: the middle 80 % of all
+calls, by the time of their answers; the whole rate, from the first request to the last answer, is printed
+beside it. CPU is that of the campaign's processes; the server's is apart. Marginal CPU is the difference of
+the two campaigns' CPU over the difference of their calls: what starting up costs is not in it. A call is
+*journaled* when the campaign's log has its reply.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from services.sim.actors import SimModel
+from services.sim.server import MAX_BODY_BYTES, completion, parse_request
+
+ROOT = Path(__file__).resolve().parents[1]
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What is asked for. ``base_url`` is the server of all roles."""
+
+    base_url: str
+    trajectories: int
+    generation_size: int
+    concurrency: int
+    seed: int
+
+    def arguments(self, *, on_stack: bool = False) -> list[str]:
+        """As ``tds run`` takes it, but for where it goes. On the stack concurrency is the replicas' own."""
+        at_once = [] if on_stack else ["--concurrency", str(self.concurrency)]
+        return [
+            *("--trajectories", str(self.trajectories), "--generation-size", str(self.generation_size)),
+            *("--seed", str(self.seed), *at_once),
+            *("--model", "all=openai/sim", "--base-url", f"all={self.base_url}"),
+        ]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a campaign took: seconds of CPU of all processes that count, and the replies in its log."""
+
+    cpu_s: float
+    journaled: int
+    dataset: bytes
+
+
+Door = Callable[[Campaign, Path], Ended]
+"""Runs a campaign to its end, its files in the folder, and says what the processes that count took."""
+
+
+def embedded(campaign: Campaign, folder: Path) -> Ended:
+    """One ``tds run``; it counts with all its children."""
+    command = [sys.executable, "-m", "services.console.cli", "run", "--out", str(folder), "--json"]
+    process = subprocess.Popen([*command, *campaign.arguments()], cwd=ROOT, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    card = json.loads(process.stdout.read())
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"tds run ended with {process.returncode}: {card['detail']}")
+    dataset = (folder / "dataset.jsonl").read_bytes()
+    return Ended(usage.ru_utime + usage.ru_stime, card["usage"]["calls"], dataset)
+
+
+DOORS: dict[str, Door] = {"embedded": embedded}
+
+
+class Replies:
+    """The server: replies by the digest of their requests, and when each was given."""
+
+    def __init__(self, kept: Path) -> None:
+        self.latency_s = 0.0
+        self.answered: list[float] = []
+        self.began = self.cpu_s = 0.0
+        self.misses = 0
+        self._model = SimModel()
+        self._bodies: dict[bytes, bytes] = {}
+        if kept.exists():
+            for line in kept.read_bytes().splitlines():
+                digest, _, body = line.partition(b" ")
+                self._bodies[bytes.fromhex(digest.decode())] = body
+        self._kept = kept.open("ab")
+        self._address = b""
+
+    async def complete(self, http: web.Request) -> web.Response:
+        """One chat completion, ``latency_s`` after it was asked for."""
+        arrived = time.perf_counter()
+        self.began = self.began or arrived
+        asked = await http.read()
+        # A plan's request names the models that are to play it, and so this server, which moves.
+        digest = hashlib.sha256(asked.replace(self._address, b"")).digest()
+        body = self._bodies.get(digest)
+        if body is None:
+            self.misses += 1
+            body = self._bodies[digest] = await self._made(asked)
+            self._kept.write(digest.hex().encode() + b" " + body + b"\n")
+        await asyncio.sleep(self.latency_s - (time.perf_counter() - arrived))
+        self.answered.append(time.perf_counter())
+        return web.Response(body=body, content_type="application/json")
+
+    async def _made(self, asked: bytes) -> bytes:
+        request = parse_request(json.loads(asked))
+        return json.dumps(completion(request, await self._model.complete(request))).encode()
+
+    async def measure(self, http: web.Request) -> web.Response:
+        """Begin to count anew, with this latency."""
+        self.latency_s = float(http.query["latency"])
+        self.answered, self.began, self.misses, self.cpu_s = [], 0.0, 0, time.process_time()
+        return web.json_response({})
+
+    async def measured(self, _http: web.Request) -> web.Response:
+        """What was counted."""
+        self._kept.flush()
+        cpu_s = time.process_time() - self.cpu_s
+        return web.json_response(
+            {"began": self.began, "answered": self.answered, "misses": self.misses, "cpu_s": cpu_s}
+        )
+
+    async def models(self, _http: web.Request) -> web.Response:
+        """The list of models, which a campaign asks for before it starts."""
+        return web.json_response({"object": "list", "data": [{"id": "sim", "object": "model"}]})
+
+    async def serve(self) -> None:
+        """Serve for ever; the address is the first line of stdout."""
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app.router.add_post("/v1/chat/completions", self.complete)
+        app.router.add_get("/v1/models", self.models)
+        app.router.add_get("/measure", self.measure)
+        app.router.add_get("/measured", self.measured)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
+        address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        self._address = address.encode()
+        print(address, flush=True)
+        await asyncio.Event().wait()
+
+
+@contextlib.contextmanager
+def server(kept: Path) -> Iterator[str]:
+    """The server's address, for as long as the block runs."""
+    command = [sys.executable, "-m", "benchmarks.orchestration", "--serve", "--replies", str(kept)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def said(url: str) -> Json:
+    with urllib.request.urlopen(url) as answer:
+        return dict(json.loads(answer.read()))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One campaign, from both sides."""
+
+    ended: Ended
+    calls: int
+    misses: int
+    steady: float
+    """Calls a second."""
+    whole: float
+    server_cpu_s: float
+
+
+def measure(door: Door, campaign: Campaign, folder: Path, latency_s: float) -> Measured:
+    address = campaign.base_url.removesuffix("/v1")
+    said(f"{address}/measure?latency={latency_s}")
+    ended = door(campaign, folder)
+    found = said(f"{address}/measured")
+    times = sorted(found["answered"])
+    middle = times[len(times) // 10 : len(times) - len(times) // 10]
+    steady = (len(middle) - 1) / (middle[-1] - middle[0])
+    whole = len(times) / (times[-1] - found["began"])
+    return Measured(ended, len(times), found["misses"], steady, whole, found["cpu_s"])
+
+
+def row(campaign: Campaign, found: Measured, ideal: float) -> str:
+    return (
+        f"{campaign.trajectories:>7}{found.calls:>7}{found.ended.journaled:>10}{found.misses:>8}"
+        f"{found.steady:>9.1f}{found.steady / ideal:>10.2f}{found.whole:>9.1f}"
+        f"{found.ended.cpu_s:>8.2f}{1000 * found.ended.cpu_s / found.calls:>9.2f}"
+        f"{1000 * found.server_cpu_s / found.calls:>11.2f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--trajectories", type=int, default=1000)
+    parser.add_argument("--small", type=int, default=10, help="trajectories of the smaller campaign")
+    parser.add_argument("--generation-size", type=int, default=256)
+    parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--latency", type=float, default=0.2, help="seconds")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--door", choices=sorted(DOORS), default="embedded")
+    parser.add_argument("--replies", type=Path, help="keep the replies in this file, for the next time")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.serve:
+        asyncio.run(Replies(given.replies).serve())
+        return
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        server(given.replies or Path(scratch) / "replies") as address,
+    ):
+        base_url = f"{address}/v1"
+        small, large, longer = (
+            Campaign(base_url, size, given.generation_size, given.concurrency, given.seed)
+            for size in (given.small, given.trajectories, given.trajectories + given.generation_size)
+        )
+        made = measure(embedded, longer, Path(scratch) / "longer", 0.0)
+        ideal = given.concurrency / given.latency
+        print(f"{given.door}: {given.concurrency} at once, {1000 * given.latency:g} ms each, so at best")
+        print(f"{ideal:.1f} calls/s; generations of {given.generation_size}. CPU in s, or in ms a call.")
+        print("  rows  calls journaled  misses  calls/s  of ideal    whole     CPU  ms/call  server ms")
+        found = []
+        for campaign in (small, large):
+            folder = Path(scratch) / f"measured-{campaign.trajectories}"
+            found.append(measure(DOORS[given.door], campaign, folder, given.latency))
+            print(row(campaign, found[-1], ideal), flush=True)
+        first, second = found
+        marginal_s = (second.ended.cpu_s - first.ended.cpu_s) / (second.calls - first.calls)
+        print(f"marginal CPU: {1000 * marginal_s:.2f} ms a call")
+        begins = all(made.ended.dataset.startswith(one.ended.dataset) for one in found)
+        print(f"datasets: {'as' if begins else 'NOT AS'} the longer campaign's begins")
+
+
+if __name__ == "__main__":
+    main()
