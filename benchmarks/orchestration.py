@@ -29,14 +29,17 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
+from benchmarks.stack_door import Broker, brokers, carried_out
 from services.sim.actors import SimModel
 from services.sim.server import MAX_BODY_BYTES, completion, parse_request
+from tests.support.stack import stack
 
 ROOT = Path(__file__).resolve().parents[1]
 Json = dict[str, Any]
@@ -89,7 +92,26 @@ def embedded(campaign: Campaign, folder: Path) -> Ended:
     return Ended(usage.ru_utime + usage.ru_stime, card["usage"]["calls"], dataset)
 
 
-DOORS: dict[str, Door] = {"embedded": embedded}
+PLANNING: Final = 8
+"""Of the calls that are under way at once on the stack, those of the planner; the rest are the runner's."""
+
+
+def on_stack(broker: Broker) -> Door:
+    """``tds run --stack`` on six service processes; they and it count, broker and Redis do not."""
+
+    def door(campaign: Campaign, folder: Path) -> Ended:
+        prefix = f"orchestration-{campaign.trajectories}-{broker.token}."
+        at_once = {"agent_runner": campaign.concurrency - PLANNING, "blueprint_planner": PLANNING}
+        with stack(broker.kafka, prefix, folder / "stack", redis=broker.redis) as running:
+            for service, count in at_once.items():
+                running.each[service] = {"TDS_CONCURRENCY": str(count)}
+            running.start_all(1)
+            done = carried_out(running, campaign, folder / "out")
+            cpu = {one.service: one.cpu_s() for one in running.replicas}
+        print("  ".join(f"{name} {seconds:.1f}" for name, seconds in cpu.items()), f" tds {done.cpu_s:.1f}")
+        return Ended(sum(cpu.values()) + done.cpu_s, done.calls, done.dataset)
+
+    return door
 
 
 class Replies:
@@ -223,17 +245,17 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--latency", type=float, default=0.2, help="seconds")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--door", choices=sorted(DOORS), default="embedded")
+    parser.add_argument("--stack", action="store_true", help="on Kafka, with one replica of each service")
     parser.add_argument("--replies", type=Path, help="keep the replies in this file, for the next time")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
         asyncio.run(Replies(given.replies).serve())
         return
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        server(given.replies or Path(scratch) / "replies") as address,
-    ):
+    with ExitStack() as opened:
+        scratch = opened.enter_context(tempfile.TemporaryDirectory())
+        address = opened.enter_context(server(given.replies or Path(scratch) / "replies"))
+        door = on_stack(opened.enter_context(brokers())) if given.stack else embedded
         base_url = f"{address}/v1"
         small, large, longer = (
             Campaign(base_url, size, given.generation_size, given.concurrency, given.seed)
@@ -241,13 +263,14 @@ def main() -> None:
         )
         made = measure(embedded, longer, Path(scratch) / "longer", 0.0)
         ideal = given.concurrency / given.latency
-        print(f"{given.door}: {given.concurrency} at once, {1000 * given.latency:g} ms each, so at best")
+        where = "on Kafka" if given.stack else "embedded"
+        print(f"{where}: {given.concurrency} at once, {1000 * given.latency:g} ms each, so at best")
         print(f"{ideal:.1f} calls/s; generations of {given.generation_size}. CPU in s, or in ms a call.")
         print("  rows  calls journaled  misses  calls/s  of ideal    whole     CPU  ms/call  server ms")
         found = []
         for campaign in (small, large):
             folder = Path(scratch) / f"measured-{campaign.trajectories}"
-            found.append(measure(DOORS[given.door], campaign, folder, given.latency))
+            found.append(measure(door, campaign, folder, given.latency))
             print(row(campaign, found[-1], ideal), flush=True)
         first, second = found
         marginal_s = (second.ended.cpu_s - first.ended.cpu_s) / (second.calls - first.calls)

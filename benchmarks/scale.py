@@ -67,7 +67,7 @@ def run(
     """One campaign with so many runners; what was told, the dataset, and CPU seconds by service."""
     running.start_all(replicas)
     before = {one.number: one.cpu_s() for one in running.replicas}
-    dataset = carried_out(running, campaign, folder)
+    dataset = carried_out(running, campaign, folder).dataset
     cpu: Counter[str] = Counter()
     for one in running.replicas:
         cpu[one.service] += one.cpu_s() - before[one.number]

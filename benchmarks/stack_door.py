@@ -44,13 +44,28 @@ def brokers() -> Iterator[Broker]:
         yield Broker(kafka, redis, uuid.uuid4().hex[:8])
 
 
-def carried_out(running: Stack, campaign: Campaign, folder: Path) -> bytes:
-    """Run ``campaign`` on a stack to its end; returns the dataset."""
+@dataclass(frozen=True)
+class CarriedOut:
+    """What ``tds run --stack`` made, and the CPU seconds that it took itself."""
+
+    dataset: bytes
+    calls: int
+    """Model calls whose replies are in the log."""
+    cpu_s: float
+
+
+def carried_out(running: Stack, campaign: Campaign, folder: Path) -> CarriedOut:
+    """Run ``campaign`` on a stack to its end."""
     command = [sys.executable, "-m", "services.console.cli", "run", "--stack", "--out", str(folder), "--json"]
     arguments = campaign.arguments(on_stack=True)
-    done = subprocess.run(
-        [*command, *arguments], cwd=ROOT, env=running.variables(), stdout=subprocess.PIPE, check=False
+    process = subprocess.Popen(
+        [*command, *arguments], cwd=ROOT, env=running.variables(), stdout=subprocess.PIPE
     )
-    if done.returncode != 0:
-        raise SystemExit(f"tds run --stack ended with {done.returncode}: {json.loads(done.stdout)['detail']}")
-    return (folder / "dataset.jsonl").read_bytes()
+    assert process.stdout is not None
+    card = json.loads(process.stdout.read())
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"tds run --stack ended with {process.returncode}: {card}")
+    dataset = (folder / "dataset.jsonl").read_bytes()
+    return CarriedOut(dataset, card["usage"]["calls"], usage.ru_utime + usage.ru_stime)

@@ -307,6 +307,7 @@ class PerformerRunner(Runner):
         self._feed = feed
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._committed: Offsets = {}
+        self._committing = asyncio.Lock()
 
     @property
     def idle(self) -> bool:
@@ -353,28 +354,35 @@ class PerformerRunner(Runner):
         for key in moved:
             if key in self._tasks:
                 self._tasks[key].cancel()
-        gone = [place for place in self._committed if place[1] not in self.window.partitions]
-        for place in gone:
-            del self._committed[place]
-        self._committed.update(start)
+        self._committed.clear()
         self.wake()
         return len(moved)
 
     async def commit(self) -> None:
-        """Commit what is done; a log that cannot take it now is given it again later."""
-        assert self.window is not None, "the feed was opened"
-        try:
-            unled = self.window.unled()
-            if unled:
-                self.window.led_before(unled, await self.host.log.ends([self.performer.lead.name]))
-            offsets = self.window.commits()
-            changed = {place: end for place, end in offsets.items() if self._committed.get(place) != end}
-            if changed:
-                # A cancelled commit may still reach the log; offsets that are committed again do no harm.
-                await self._feed.commit(changed)
-                self._committed.update(changed)
-        except LogError as error:
-            log.warning("not committed", service=self.service.name, error=str(error))
+        """Commit what is done; a log that cannot take it now is given it again later.
+
+        All topics of a partition together: an older offset of the lead topic beside newer ones of the others
+        would have whoever reads on from there begin keys anew that are over.
+        """
+        async with self._committing:
+            try:
+                await self._commit()
+            except LogError as error:
+                log.warning("not committed", service=self.service.name, error=str(error))
+
+    async def _commit(self) -> None:
+        window = self.window
+        assert window is not None, "the feed was opened"
+        unled = window.unled()
+        if unled:
+            window.led_before(unled, await self.host.log.ends([self.performer.lead.name]))
+        offsets = window.commits()
+        moved = {place[1] for place, end in offsets.items() if self._committed.get(place) != end}
+        due = {place: end for place, end in offsets.items() if place[1] in moved}
+        if due:
+            # A cancelled commit may still reach the log; offsets that are committed again do no harm.
+            await self._feed.commit(due)
+            self._committed.update(due)
 
     async def _announce(self) -> None:
         for draft in self.performer.announce:

@@ -209,15 +209,12 @@ class Share:
         own = {place.partition for place in assigned}
         new = own - window.partitions
         start: Offsets = {}
-        ends: Offsets = {}
         if new:
             committed = await self._log.committed(self._group)
             start = {
                 place: end for place, end in committed.items() if place[1] in new and place[0] in self._inputs
             }
-            ends = {
-                place: end for place, end in (await self._log.ends(self._inputs)).items() if place[1] in new
-            }
+        ends = {place: end for place, end in (await self._log.ends(self._inputs)).items() if place[1] in own}
         moved = runner.assign(own, start, ends)
         for place in assigned:
             consumer.seek(
@@ -237,7 +234,7 @@ class Share:
         window, consumer = runner.window, self._subscriber.consumer
         if window is None or consumer is None:
             return
-        full = window.caught_up and window.open_keys >= self._limit
+        full = window.caught_up and window.pausable and window.open_keys >= self._limit
         if full == self.bounded:
             return
         lead = self._log.prefix + self._performer.lead.name

@@ -154,8 +154,9 @@ class World:
         """The state after a call, and what the tool returned. ``state`` is never changed.
 
         Never raises: what a service cannot work with it refuses. A failed call leaves the state as it
-        was. Codes: unknown_tool, invalid_arguments, not_found, conflict, and those of ``ToolError``. The
-        latest call is remembered: who makes a call makes it again when its event has come back.
+        was. Codes: unknown_tool, invalid_arguments, not_found, conflict, and those of ``ToolError``. What
+        came of the latest call is remembered, and not to be changed: whoever makes a call makes it again when
+        its event has come back.
         """
         try:
             asked = tool, repr(arguments)

@@ -97,3 +97,33 @@ class TestSqliteLog(LogContract):
         results, records = self.run(tmp_path, story)
         assert isinstance(results[0], Exception)
         assert records == [(0, b"a"), (1, b"d")]
+
+    def test_a_reader_that_fell_behind_what_is_kept_in_memory_reads_on_from_the_file(
+        self, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr("services.kit.sqlite.TAIL_RECORDS", 3)
+
+        async def story(log):
+            slow, quick = log.consumer([TOPIC], {}), log.consumer([TOPIC], {})
+            texts = []
+            for number in range(20):
+                topic = OTHER if number % 4 == 0 else TOPIC
+                await log.append([outgoing(str(number), topic=topic)])
+                texts += [r.value.decode() for r in await quick.poll(10, 0)]
+            first = await slow.poll(1, 1)
+            rest = [*(await slow.poll(5, 1)), *(await slow.poll(100, 1))]
+            return texts, [r.value.decode() for r in [*first, *rest]], await slow.poll(10, 0)
+
+        quick, slow, more = self.run(tmp_path, story)
+        assert quick == slow == [str(number) for number in range(20) if number % 4]
+        assert more == []
+
+    def test_an_append_wakes_who_waits_for_its_topic(self, tmp_path):
+        async def story(log):
+            waiting = asyncio.create_task(log.consumer([TOPIC], {}).poll(10, 30))
+            other = asyncio.create_task(log.consumer([OTHER], {}).poll(10, 0.2))
+            await log.append([outgoing("a")])
+            async with asyncio.timeout(10):
+                return [r.value for r in await waiting], await other
+
+        assert self.run(tmp_path, story) == ([b"a"], [])

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.run import slot_of
-from schemas.topics import RUN_EVENTS
+from schemas.topics import RUN_EVENTS, TOPICS
 from services.console.source import Stack as Source
 from services.kit.log import Record
 from tests.release.bench import Bench, Findings, Process, Skipped
@@ -76,25 +76,21 @@ class Chaos:
 
     def kill(self, what: str) -> None:
         """Kill it, wait a little, and start it again."""
-        if what == "broker":
-            self.broker.kill()
-            self._note(what)
-            self.wait(self.rng.uniform(*BROKER_DOWN_S))
-            self.broker.start()  # returns when it answers
-        elif what == "redis":
-            self.redis.kill()
-            self._note(what)
-            self.wait(self.rng.uniform(*DOWN_S))
-            self.redis.start()
-        else:
-            while not (alive := self.stack.of(what)):
-                self.wait(0.1)
-            victim = self.rng.choice(alive)
-            victim.kill()
-            self._note(what)
-            self.deaths[victim.number] = time.time()
-            self.wait(self.rng.uniform(*DOWN_S))
-            self.stack.start(what)
+        if what in ("broker", "redis"):
+            server = self.broker if what == "broker" else self.redis
+            self.kills.append(Kill(what, time.time()))
+            server.kill()
+            self.wait(self.rng.uniform(*(BROKER_DOWN_S if what == "broker" else DOWN_S)))
+            server.start()  # returns when it answers
+            return
+        while not (alive := self.stack.of(what)):
+            self.wait(0.1)
+        victim = self.rng.choice(alive)
+        self.kills.append(Kill(what, time.time()))
+        victim.kill()
+        self.deaths[victim.number] = time.time()
+        self.wait(self.rng.uniform(*DOWN_S))
+        self.stack.start(what)
 
     def wait(self, seconds: float, process: Process | None = None) -> None:
         """Let time pass, or wait until a process has ended; meanwhile, who has ended is started again."""
@@ -110,9 +106,6 @@ class Chaos:
                     self.stack.replicas.remove(one)
                     self.stack.start(one.service)
             time.sleep(0.02)
-
-    def _note(self, what: str) -> None:
-        self.kills.append(Kill(what, time.time()))
 
 
 def check(bench: Bench, found: Findings) -> None:
@@ -159,6 +152,9 @@ def check(bench: Bench, found: Findings) -> None:
         check_messages(out / "dataset.jsonl", nonces, found)
         check_requests(nonces, tenures(chaos.deaths, folder / "services"), found)
         check_replay(bench, made, out, found)
+        buried: list[Record] = []
+        source.each(buried.append, [topic.dead for topic in TOPICS.values()])
+        found.expect(not buried, f"{len(buried)} dead letters")
 
 
 def begin(base_url: str, trajectories: int, out: Path) -> list[object]:

@@ -1,7 +1,10 @@
 """``python -m tests.simulation.schedules FIRST LAST``: many schedules of one campaign, each compared.
 
-Prints ``{"schedules": n, "crash": n, "doubled": n, "second": n}``; fails on the first schedule that ends
-otherwise than the undisturbed one.
+Prints counts: of schedules, crashes, doubled appends, changes of members or leads (moves), replicas that
+worked on while another had their part already (second), commits. ``anew``: requests sent again, since their
+results were still on the way at a crash or a move; ``reopened``: those of keys that a late duplicate opened
+once more, and ``stuck``: partitions whose commits such a key holds back (see docs/adr/0004). Fails on the
+first schedule that ends otherwise than the undisturbed one.
 """
 
 from __future__ import annotations

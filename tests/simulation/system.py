@@ -106,7 +106,7 @@ class System:
         for step in range(MAX_STEPS):
             if not self.step():
                 break
-            if step % 50 == 0:
+            if step % 50 == 0 and self.replicas:
                 self.begin_commit(self.pick(self.replicas))
         else:
             raise AssertionError(f"no end after {MAX_STEPS} steps: {dict(self.counts)}")
@@ -387,6 +387,8 @@ class System:
 
     def fault(self) -> bool:
         chance = self.rng.random()
+        if not self.replicas:
+            return False
         if chance < self.faults.crash:
             if self.counts["crash"] < self.faults.max_crashes:
                 self.crash(self.pick(self.replicas))

@@ -36,7 +36,9 @@ def test_every_schedule_ends_with_the_same_dataset_byte_for_byte():
     print(f"\n{SCHEDULES} schedules: {dict(seen)}")
     assert seen["crash"] >= SCHEDULES
     assert seen["doubled"] > 0
+    assert seen["moves"] >= SCHEDULES
     assert seen["second"] > 0
+    assert seen["commits"] > 10 * SCHEDULES
 
 
 class Fickle(Performers):

@@ -61,11 +61,15 @@ CODES: Final = {
     "no id": "bad_header",
     "a sequence that is no count": "bad_header",
     "another's id": "bad_id",
+    "no place in its chain": "bad_header",
+    "a place without a chain": "bad_header",
     "no run's key": "wrong_key",
     "another partition": "wrong_partition",
 }
 OF_RUNS: Final = ("no run's key", "another partition")
 """Possible in topics keyed by run only."""
+OF_CHAINS: Final = {"another's id": True, "no place in its chain": True, "a place without a chain": False}
+"""Possible with messages only that do, or do not, stand in a chain."""
 
 
 def malformed(real: Mapping[str, Sequence[Record]], number: int, seed: str) -> list[Bad]:
@@ -85,18 +89,21 @@ def malformed(real: Mapping[str, Sequence[Record]], number: int, seed: str) -> l
 
 
 def _ways(topic: Topic, real: Sequence[Record]) -> Iterator[str]:
-    chained = any("ce_sequence" in one.headers for one in real)
     while True:
         for kind in CODES:
-            if (topic.key == "run" or kind not in OF_RUNS) and (chained or kind != "another's id"):
+            if (topic.key == "run" or kind not in OF_RUNS) and _fit(real, kind):
                 yield kind
+
+
+def _fit(real: Sequence[Record], kind: str) -> list[Record]:
+    """Those of ``real`` that can be broken so."""
+    chained = OF_CHAINS.get(kind)
+    return [one for one in real if chained is None or ("ce_sequence" in one.headers) == chained]
 
 
 def broken(topic: Topic, real: Sequence[Record], kind: str, rng: random.Random) -> Bad:
     """One of ``real``, broken."""
-    if kind == "another's id":
-        real = [one for one in real if "ce_sequence" in one.headers]
-    base = rng.choice(real)
+    base = rng.choice(_fit(real, kind))
     assert base.value is not None, "real messages have values"
     headers: dict[str, bytes] = {name: text.encode() for name, text in base.headers.items()}
     bad = Bad(topic, base.partition, base.key.encode(), (), base.value, kind, CODES[kind])
@@ -136,6 +143,10 @@ def broken(topic: Topic, real: Sequence[Record], kind: str, rng: random.Random) 
             headers["ce_sequence"] = rng.choice([b"many", b"-1", b"1.5", b"9" * 30])
         case "another's id":
             headers["ce_id"] = b"00000000-0000-5000-8000-000000000000"
+        case "no place in its chain":
+            del headers["ce_sequence"]
+        case "a place without a chain":
+            headers["ce_sequence"] = b"1"
         case "no run's key":
             name = rng.choice([b"nobody", b"c.1", b"c.x.1"])
             bad, headers["ce_subject"] = replace(bad, key=name), name

@@ -70,6 +70,17 @@ def test_every_message_comes_back_as_it_was_sent(type_name, data):
     assert decode(topic, envelope.subject, envelope.headers(), payload(sent)) == envelope
 
 
+def test_a_message_that_was_read_is_known_again_by_its_headers_too():
+    envelope = started()
+    headers, value = envelope.headers(), payload(envelope.data)
+    assert decode(RUN_EVENTS, RUN, headers, value) is decode(RUN_EVENTS, RUN, dict(headers), value)
+    assert isinstance(skim(RUN_EVENTS, RUN, headers, value).data, Skimmed)
+    assert decode(RUN_EVENTS, RUN, headers, value) == envelope
+    assert refused(RUN_EVENTS, "c7.12.2", headers, value).code == "wrong_key"
+    headers["ce_sequence"] = "2"
+    assert refused(RUN_EVENTS, RUN, headers, value).code == "bad_id"
+
+
 @given(
     st.builds(
         Envelope,

@@ -111,6 +111,20 @@ def test_one_world_behind_the_tools_of_a_server() -> None:
         assert str(key) in answer.content["error"]["message"]
 
 
+def test_a_call_is_remembered_for_its_state_and_its_very_arguments() -> None:
+    world = World(ORDERS, seed=3, machines={})
+    state = world.initial()
+    customer = world.known(state, "listOrders", "customer_id")[0]
+    asked = {"customer_id": customer, "note": "leave at the door"}
+    once, made = world.call(state, "createOrder", asked)
+    assert world.call(state, "createOrder", dict(asked)) == (once, made)
+    assert world.call(state, "createOrder", dict(asked))[0] is once
+    twice, other = world.call(once, "createOrder", asked)
+    assert other.content["id"] != made.content["id"]
+    assert world.call(twice, "getOrder", {"order_id": True})[1].error == "invalid_arguments"
+    assert world.call(twice, "getOrder", {"order_id": 1})[1].error == "not_found"
+
+
 def test_what_one_tool_shows_another_takes() -> None:
     world = World(ORDERS, seed=4, machines={})
     state = world.initial()
