@@ -235,4 +235,4 @@ def _draft(blueprint: Blueprint, event: Message) -> Draft:
     return Draft(blueprint.id, event, blueprint.campaign)
 
 
-__getattr__ = on_kafka(service, SimModel)
+__getattr__ = on_kafka(service, SimModel, ("services.worlds.machines", "services.kit.openai_http"))

@@ -156,4 +156,4 @@ def gave_up(_state: domain.Run, effect: domain.Plan, error: BaseException) -> Se
     return [failed(effect.command, failure, effect.cause)]
 
 
-__getattr__ = on_kafka(service, SimModel)
+__getattr__ = on_kafka(service, SimModel, ("services.worlds.machines", "services.kit.openai_http"))

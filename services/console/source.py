@@ -139,6 +139,10 @@ class Stack:
         return kafka_log(self.settings)
 
 
+GATHER_S: Final = 0.2
+"""A person follows: nobody waits for what is read here."""
+
+
 def kafka_log(given: KitSettings) -> KafkaLog:
     """The log on the broker that these settings name, not connected yet.
 
@@ -151,7 +155,7 @@ def kafka_log(given: KitSettings) -> KafkaLog:
         advice = 'Install it with `pip install "tdscaling[kafka]"`'
         raise UserError(f"no stack can be used from here: {error}", advice, code=FAILED) from None
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what goes wrong is said once, in words
-    return KafkaLog(given, client=CLIENT, patience_s=PATIENCE_S)
+    return KafkaLog(given, client=CLIENT, patience_s=PATIENCE_S, gather_s=GATHER_S)
 
 
 async def read_to_ends(log: EventLog, take: Take, topics: Sequence[str]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.kit.chat import ChatModel
@@ -10,13 +11,14 @@ from services.kit.service import Service
 
 
 def on_kafka(
-    make: Callable[..., Service], sim: Callable[[], ChatModel] | None = None
+    make: Callable[..., Service], sim: Callable[[], ChatModel] | None = None, warm: Sequence[str] = ()
 ) -> Callable[[str], Any]:
     """A module's ``__getattr__``, by which its ``app`` is made when it is first asked for.
 
     So ``faststream run services.<name>.app:app`` finds an application, and whoever imports the module for
     the embedded system needs no FastStream. A service that asks models gives the ``sim`` that plays the
-    scripted ones; ``make`` is then called with a model that knows all others, too.
+    scripted ones; ``make`` is then called with a model that knows all others, too. ``warm`` are modules that
+    would be imported when first used: a process that shares work stands still for no second of it later.
     """
 
     def attribute(name: str) -> Any:
@@ -24,6 +26,8 @@ def on_kafka(
             raise AttributeError(name)
         from services.kit.kafka_host import hosted
 
+        for module in warm:
+            importlib.import_module(module)
         return hosted(make, sim)
 
     return attribute

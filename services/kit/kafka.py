@@ -17,12 +17,13 @@ from aiokafka import TopicPartition as Place
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
-from services.kit.kafka_lenient import install
+from services.kit import kafka_fetch, kafka_lenient
 from services.kit.kafka_refusal import refusal
 from services.kit.log import Consumer, LogError, Offsets, Outgoing, Record, TopicPartition
 from services.kit.settings import KitSettings
 
-install()
+kafka_lenient.install()
+kafka_fetch.install()
 
 Client = TypeVar("Client", AIOKafkaProducer, AIOKafkaConsumer, AIOKafkaAdminClient)
 
@@ -133,14 +134,24 @@ def wire_headers(headers: Mapping[str, str]) -> list[tuple[str, bytes]]:
 class KafkaLog:
     """An EventLog on the broker that ``settings`` name. Use as an async context manager.
 
+    ``gather_s``: how long its consumers let records gather while they come (see ``pace``).
+
     Raises:
         LogError: on entering, when no broker answers.
     """
 
-    def __init__(self, settings: KitSettings, *, client: str = "tds", patience_s: float = REACH_S) -> None:
+    def __init__(
+        self,
+        settings: KitSettings,
+        *,
+        client: str = "tds",
+        patience_s: float = REACH_S,
+        gather_s: float = GATHER_S,
+    ) -> None:
         self.settings = settings
         self.client = client
         self.prefix = settings.kafka_prefix
+        self.gather_s = gather_s
         self._patience_s = patience_s
         self._producer: AIOKafkaProducer | None = None
         self._admin: AIOKafkaAdminClient | None = None
@@ -346,7 +357,7 @@ class KafkaConsumer:
 
     async def _started(self) -> AIOKafkaConsumer:
         self._raw = raw = await self._log.started_consumer()
-        pace(raw, GATHER_S)
+        pace(raw, self._log.gather_s)
         prefix = self._log.prefix
         places = await self._log.places(self._topics)
         raw.assign(places)
