@@ -28,6 +28,7 @@ from services.kit.window import Task, Window, topics_of
 
 log = structlog.get_logger(__name__)
 
+TYPE: Final = PREFIX + "type"
 POLL_RECORDS: Final = 500
 POLL_S: Final = 0.25
 COMMIT_S: Final = 1.0
@@ -150,9 +151,7 @@ class Runner:
         self.position: Offsets = {}
         folds = service.folds if service.folds is not None else frozenset(TOPIC_OF)
         self._skims = frozenset(
-            (topic.name, one.type_name().rpartition(".v")[0])
-            for one, topic in TOPIC_OF.items()
-            if one not in folds
+            (topic.name, one.type_name()) for one, topic in TOPIC_OF.items() if one not in folds
         )
         self._woken = asyncio.Event()
 
@@ -212,8 +211,8 @@ class Runner:
             Undecodable: see ``decode``. Content that this service skims is judged by those who fold it.
         """
         topic = TOPICS[record.topic]
-        kind = record.headers.get(PREFIX + "type", "").rpartition(".v")[0]
-        read = skim if (record.topic, kind) in self._skims else decode
+        skimmed = (record.topic, record.headers.get(TYPE, "")) in self._skims
+        read = skim if skimmed else decode
         envelope = read(topic, record.key, record.headers, record.value)
         if topic.partition(record.key) != record.partition:
             where = f"key {record.key!r} belongs on partition {topic.partition(record.key)} of {topic.name}"

@@ -16,7 +16,6 @@ from typing import Any, Final
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka import TopicPartition as Place
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
@@ -24,6 +23,7 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
 from services.kit.host import DeciderRunner, PerformerRunner
 from services.kit.kafka import KafkaLog, pace, record_of, speaking
+from services.kit.kafka_stripes import Stripes
 from services.kit.log import Offsets, Record
 from services.kit.meter import Standing
 from services.kit.service import Performer
@@ -127,7 +127,7 @@ class Share:
         self._subscriber = broker.subscriber(
             *(log.prefix + name for name in self._inputs),
             group_id=log.prefix + self._group,
-            partition_assignment_strategy=(RangePartitionAssignor,),
+            partition_assignment_strategy=(Stripes,),
             listener=Listener(self._revoked, self._assigned, failed),
             parser=parsed,
             decoder=self._records,

@@ -160,7 +160,7 @@ def check(bench: Bench, found: Findings) -> None:
 def begin(base_url: str, trajectories: int, out: Path) -> list[object]:
     """The command that starts the campaign and does not wait for it."""
     given: list[object] = ["run", "--stack", "--detach", "--out", out, "--trajectories", trajectories]
-    given += ["--generation-size", 10, "--seed", 11]
+    given += ["--seed", 11]
     for role in ("user", "assistant"):
         given += ["--model", f"{role}=openai/sim", "--base-url", f"{role}={base_url}"]
     return given
