@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
-_canonical: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+from pydantic_core import to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class ChatRequest:
             self.max_tokens,
             self.script,
         ]
-        return hashlib.sha256(_canonical(content).encode()).hexdigest()[:16]
+        return hashlib.sha256(to_json(content)).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

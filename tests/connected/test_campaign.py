@@ -90,8 +90,9 @@ def test_a_campaign_of_200_has_the_bytes_of_the_embedded_run(running, tmp_path):
     assert made == rows(alone, tmp_path / "c7")
     assert made.count(b"\n") == 200
     whole(running, "c7", 200)
-    runners = running.of("agent_runner")
-    assert sorted(one.lines("assigned")[-1]["own"] for one in runners) == ["0-21", "22-42", "43-63"]
+    owned = [one.owned() for one in running.of("agent_runner")]
+    assert sorted(len(one) for one in owned) == [21, 21, 22]
+    assert set.union(*owned) == set(range(RUN_EVENTS.partitions))
 
 
 def test_runners_come_and_go_in_the_middle(running, embedded):

@@ -31,7 +31,7 @@ from tests.support.brokers import KafkaServer, engine_missing, kafka_container
 from tests.support.json_log import read
 from tests.support.redis_container import RedisServer, redis_container
 from tests.support.server_process import running
-from tests.support.stack import Replica, Stack, stack
+from tests.support.stack import Replica, Stack, numbers, stack
 
 RUNNERS = 3
 RUNNER = "agent_runner"
@@ -244,12 +244,6 @@ def lines(log: Path, event: str) -> Iterator[dict[str, Any]]:
     for line in log.read_bytes().splitlines():
         if f'"event": "{event}"'.encode() in line and line.endswith(b"}"):
             yield json.loads(line)
-
-
-def numbers(spans: str) -> Iterator[int]:
-    for span in filter(None, spans.split(",")):
-        first, _, last = span.partition("-")
-        yield from range(int(first), int(last or first) + 1)
 
 
 def unix_s(text: str) -> float:

@@ -51,6 +51,10 @@ class Replica:
         lines = text[: text.rfind(b"\n") + 1].splitlines()
         return [json.loads(line) for line in lines if f'"event": "{event}"'.encode() in line]
 
+    def owned(self) -> set[int]:
+        """The partitions that a performer was given last."""
+        return set(numbers(self.lines("assigned")[-1]["own"]))
+
     def kill(self) -> None:
         """SIGKILL."""
         self.process.kill()
@@ -166,6 +170,13 @@ class Stack:
 
     def _words(self) -> str:
         return "; ".join(f"{one.log.name}: {one.log.read_text()[-300:]}" for one in self.replicas)
+
+
+def numbers(spans: str) -> Iterator[int]:
+    """The numbers that are written as ``0-20,63``."""
+    for span in filter(None, spans.split(",")):
+        first, _, last = span.partition("-")
+        yield from range(int(first), int(last or first) + 1)
 
 
 @contextlib.contextmanager
