@@ -18,7 +18,7 @@ from services.console.launch import Prepared
 from services.console.progress import TICK_S, Progress, progress
 from services.console.source import Folder, Source, Stack
 from services.console.stopping import run_to_end
-from services.kit import garbage, settings, telemetry
+from services.kit import settings, telemetry, tuning
 
 Json = dict[str, Any]
 WARNINGS: Final = 5
@@ -35,7 +35,7 @@ def carry_out(prepared: Prepared, *, as_json: bool) -> int:
     folder = prepared.folder
     _warn_of_unread(prepared)
     _log_to(folder)
-    garbage.collect_seldom()
+    tuning.tune()
 
     async def work(stop: asyncio.Event, shown: Progress) -> CampaignEnd:
         return await launch.carry_out(prepared, shown.fold, stop, shown.ledger)

@@ -28,7 +28,6 @@ from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLS
 from services.kit import settings as kit_settings
 from services.kit import telemetry
 from services.kit.chat import ChatModel
-from services.kit.garbage import collect_seldom
 from services.kit.health import HealthServer
 from services.kit.host import DeciderRunner, Host, PerformerRunner, first_failure
 from services.kit.kafka import PRODUCER, KafkaLog
@@ -44,6 +43,7 @@ from services.kit.service import Decider, Service
 from services.kit.settings import KitSettings
 from services.kit.sharing import SharedError, gate_on, sharing
 from services.kit.tracing import set_up
+from services.kit.tuning import tune
 from services.kit.window import topics_of
 
 if TYPE_CHECKING:
@@ -272,5 +272,5 @@ def hosted(make: Callable[..., Service], sim: Callable[[], ChatModel] | None = N
         raise SystemExit(f"error: {error}") from None
     telemetry.configure(level=settings.log_level, form=settings.log_format)
     telemetry.take_over("aiokafka", "asyncio", "faststream")
-    collect_seldom()
+    tune()
     return KafkaHost(make, sim, settings).app

@@ -33,8 +33,6 @@ log = structlog.get_logger(__name__)
 
 BATCH: Final = 500
 BATCH_WAIT_MS: Final = 20
-GATHER_S: Final = 0.015
-"""A performer waits for its own events to come back; a decider is in less of a hurry."""
 GROUP: Final[dict[str, Any]] = {
     "ack_policy": AckPolicy.MANUAL,
     "auto_offset_reset": "earliest",
@@ -221,7 +219,7 @@ class Share:
                 place, window.position((place.topic.removeprefix(self._log.prefix), place.partition))
             )
         if self._paced is not consumer:
-            pace(consumer, GATHER_S)
+            pace(consumer)
             self._paced = consumer
         self.bounded = False
         self._bound(runner)

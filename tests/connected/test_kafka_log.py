@@ -51,6 +51,29 @@ class TestKafkaLog(LogContract):
 
         self.run(tmp_path, story)
 
+    def test_records_gather_while_they_come_and_the_first_comes_at_once(self, tmp_path):
+        async def story(log):
+            log.gather_s = 0.05  # for each of 4 partitions
+            consumer = log.consumer([TOPIC], {})
+            await consumer.poll(1, 0.01)
+
+            async def write():
+                for number in range(100):
+                    await log.append([outgoing(str(number))])
+
+            writing = asyncio.create_task(write())
+            sizes = []
+            while sum(sizes) < 100:
+                sizes.append(len(await consumer.poll(500, 5)))
+            await writing
+            return sizes
+
+        sizes = self.run(tmp_path, story)
+        assert sizes[0] < 20  # what came first
+        assert len(sizes) < 20, (
+            "aiokafka fetches for every record: has it changed under services.kit.kafka.pace?"
+        )
+
     def test_a_topic_that_is_not_there_is_named(self, tmp_path):
         async def story(log):
             with pytest.raises(

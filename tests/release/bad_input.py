@@ -93,7 +93,7 @@ def newer_logs(bench: Bench, folder: Path, reference: Made, found: Findings) -> 
             ("replay", out, "--verify"),
         ):
             done = bench.tds(*arguments)
-            says(done, f"{name}: {arguments[0]}", (str(out / LOG), "version", "upgrade"), found, code=1)
+            says(done, f"{name}: {arguments[0]}", (str(out), "version", "upgrade"), found, code=1)
         found.expect(digest(out / LOG) == before, f"{name}: the log was changed")
 
 
