@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
 from services.console.cli_options import AsJson, OnStack
 from services.console.errors import UserError, print_json
 
+KAFKA_PORT: Final = 19092
+REDIS_PORT: Final = 6379
+"""Inside the containers, as docker-compose.yml has them."""
 Named = Annotated[str, typer.Argument(metavar="[CAMPAIGN]", help="Its name, where there are several.")]
 
 
@@ -31,8 +34,15 @@ def up(
     from services.console.source import kit_settings
 
     file = compose.up(runners=runners, build=build)
+    known = kit_settings()
+    wanted = {
+        "TDS_KAFKA": (compose.published("kafka", KAFKA_PORT), known.kafka),
+        "TDS_REDIS": (f"redis://{compose.published('redis', REDIS_PORT)}/0", known.redis.get_secret_value()),
+    }
     typer.echo(f"the stack of {file} is up")
-    typer.echo(f"  kafka    {kit_settings().kafka}")
+    unset = " ".join(f"{name}={there}" for name, (there, now) in wanted.items() if there != now)
+    if unset:
+        typer.echo(f"  first    export {unset}")
     typer.echo("  run      tds run --stack")
     typer.echo("  look     tds status --stack")
     typer.echo("  stop     tds down    (--volumes: and forget the log)")

@@ -45,6 +45,18 @@ def up(*, runners: int, build: bool) -> Path:
     return file
 
 
+def published(service: str, port: int) -> str:
+    """Where a port of a service of the running stack is on this machine, as HOST:PORT; empty if nowhere."""
+    docker = shutil.which("docker") or "docker"
+    asked = subprocess.run(  # noqa: S603
+        [docker, "compose", "--file", str(compose_file()), "port", service, str(port)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout.strip()
+
+
 def down(*, volumes: bool) -> None:
     """Stop the stack; with ``volumes`` its log goes, too.
 
