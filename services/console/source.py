@@ -139,8 +139,8 @@ class Stack:
         return kafka_log(self.settings)
 
 
-GATHER_S: Final = 0.5e-3
-"""For each partition read, some 0.2 s in all: a person follows, no service waits for what is read here."""
+GATHER_S: Final = 0.2
+"""A person follows: no service waits for what is read here."""
 
 
 def kafka_log(given: KitSettings) -> KafkaLog:

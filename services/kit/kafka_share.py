@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 BATCH: Final = 500
 BATCH_WAIT_MS: Final = 20
+GATHER_S: Final = 0.02
 GROUP: Final[dict[str, Any]] = {
     "ack_policy": AckPolicy.MANUAL,
     "auto_offset_reset": "earliest",
@@ -219,7 +220,7 @@ class Share:
                 place, window.position((place.topic.removeprefix(self._log.prefix), place.partition))
             )
         if self._paced is not consumer:
-            pace(consumer)
+            pace(consumer, GATHER_S)
             self._paced = consumer
         self.bounded = False
         self._bound(runner)

@@ -53,7 +53,7 @@ class TestKafkaLog(LogContract):
 
     def test_records_gather_while_they_come_and_the_first_comes_at_once(self, tmp_path):
         async def story(log):
-            log.gather_s = 0.05  # for each of 4 partitions
+            log.gather_s = 0.2
             consumer = log.consumer([TOPIC], {})
             await consumer.poll(1, 0.01)
 
