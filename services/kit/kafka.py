@@ -34,7 +34,7 @@ REQUEST_TIMEOUT_MS: Final = 30_000
 REACH_S: Final = 30.0
 """How long a broker that does not answer at the start is asked again."""
 RETRY_S: Final = 1.0
-GATHER_S: Final = 0.01
+GATHER_S: Final = 0.005
 GATHER_PLACE_S: Final = 100e-6
 """More, for each partition that is read; fetching then takes some 5 % of a core at most."""
 CONSUMER: Final[dict[str, Any]] = {
