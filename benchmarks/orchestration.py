@@ -22,7 +22,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -36,42 +35,13 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from benchmarks.stack_door import Broker, brokers, carried_out
+from benchmarks.campaign import ROOT, Campaign, Ended, tds_run
+from benchmarks.stack_door import Broker, brokers
 from services.sim.actors import SimModel
 from services.sim.server import MAX_BODY_BYTES, completion, parse_request
 from tests.support.stack import stack
 
-ROOT = Path(__file__).resolve().parents[1]
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Campaign:
-    """What is asked for. ``base_url`` is the server of all roles."""
-
-    base_url: str
-    trajectories: int
-    generation_size: int
-    concurrency: int
-    seed: int
-
-    def arguments(self, *, on_stack: bool = False) -> list[str]:
-        """As ``tds run`` takes it, but for where it goes. On the stack concurrency is the replicas' own."""
-        at_once = [] if on_stack else ["--concurrency", str(self.concurrency)]
-        return [
-            *("--trajectories", str(self.trajectories), "--generation-size", str(self.generation_size)),
-            *("--seed", str(self.seed), *at_once),
-            *("--model", "all=openai/sim", "--base-url", f"all={self.base_url}"),
-        ]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What a campaign took: seconds of CPU of all processes that count, and the replies in its log."""
-
-    cpu_s: float
-    journaled: int
-    dataset: bytes
 
 
 Door = Callable[[Campaign, Path], Ended]
@@ -80,16 +50,7 @@ Door = Callable[[Campaign, Path], Ended]
 
 def embedded(campaign: Campaign, folder: Path) -> Ended:
     """One ``tds run``; it counts with all its children."""
-    command = [sys.executable, "-m", "services.console.cli", "run", "--out", str(folder), "--json"]
-    process = subprocess.Popen([*command, *campaign.arguments()], cwd=ROOT, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    card = json.loads(process.stdout.read())
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise SystemExit(f"tds run ended with {process.returncode}: {card['detail']}")
-    dataset = (folder / "dataset.jsonl").read_bytes()
-    return Ended(usage.ru_utime + usage.ru_stime, card["usage"]["calls"], dataset)
+    return tds_run(campaign.arguments(), folder)
 
 
 PLANNING: Final = 8
@@ -106,10 +67,10 @@ def on_stack(broker: Broker) -> Door:
             for service, count in at_once.items():
                 running.each[service] = {"TDS_CONCURRENCY": str(count)}
             running.start_all(1)
-            done = carried_out(running, campaign, folder / "out")
+            done = tds_run(campaign.arguments(on_stack=True), folder / "out", running.variables())
             cpu = {one.service: one.cpu_s() for one in running.replicas}
         print("  ".join(f"{name} {seconds:.1f}" for name, seconds in cpu.items()), f" tds {done.cpu_s:.1f}")
-        return Ended(sum(cpu.values()) + done.cpu_s, done.calls, done.dataset)
+        return Ended(sum(cpu.values()) + done.cpu_s, done.journaled, done.dataset)
 
     return door
 

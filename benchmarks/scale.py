@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.orchestration import Campaign, embedded, measure, said, server
-from benchmarks.stack_door import Broker, brokers, carried_out
+from benchmarks.campaign import Campaign, tds_run
+from benchmarks.orchestration import embedded, measure, said, server
+from benchmarks.stack_door import Broker, brokers
 from schemas.topics import EVOLUTION_EVENTS, RUN_EVENTS
 from services.console.source import read_to_ends
 from services.kit.kafka import KafkaLog
@@ -67,7 +68,7 @@ def run(
     """One campaign with so many runners; what was told, the dataset, and CPU seconds by service."""
     running.start_all(replicas)
     before = {one.number: one.cpu_s() for one in running.replicas}
-    dataset = carried_out(running, campaign, folder).dataset
+    dataset = tds_run(campaign.arguments(on_stack=True), folder, running.variables()).dataset
     cpu: Counter[str] = Counter()
     for one in running.replicas:
         cpu[one.service] += one.cpu_s() - before[one.number]

@@ -28,8 +28,7 @@ from schemas.envelope import Message
 from schemas.topics import TOPICS, Topic, sequenced
 from services.console import embedded
 from services.kit.models import ModelRouter
-from services.kit.service import Decider, Performer, Service
-from services.kit.window import topics_of
+from services.kit.service import Decider, Service
 
 Json = dict[str, Any]
 
@@ -97,7 +96,7 @@ def operations() -> list[Operation]:
     """Everything that is sent and received: topics are sent by their owners, and received as inputs."""
     found = [Operation(topic.owner, "send", topic.name, topic.messages, "") for topic in TOPICS.values()]
     for service in embedded.services(ModelRouter()):
-        for topic in topics_of(service) if isinstance(service, Performer) else service.inputs:
+        for topic in service.reads:
             used = tuple(one for one in topic.messages if service.folds is None or one in service.folds)
             used = used or topic.messages  # of those it needs to know only that they are there
             found.append(Operation(service.name, "receive", topic.name, used, reading(service, topic)))

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from schemas.codec import Undecodable
 from schemas.topics import TOPICS
-from services.console.embedded import clock, services
+from services.console.embedded import services
 from services.console.errors import FAILED, UserError
 from services.console.replay import Forbidden
 from services.console.source import LOG, Folder, Source, Stack
 from services.kit.dead import DeadLetter, again, exhume, rewinds, taken_up, usable
+from services.kit.host import utc_now
 from services.kit.log import EventLog, Offsets, Record
 from services.kit.service import Performer
 from services.kit.sqlite import SqliteLog
@@ -137,7 +138,7 @@ async def retry(log: EventLog, wanted: Sequence[DeadLetter], members: Members) -
     await _refuse_at_work(begin, members)
     for group, offsets in begin.items():
         await log.commit(group, offsets)
-    time = clock()
+    time = utc_now()
     await log.append([again(one) for one in commands])
     await log.append([taken_up(one, time) for one in wanted])
     refused = {name for one in events for name in one.services}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +27,7 @@ from services.evolution_scheduler import app as evolution_scheduler
 from services.kit import settings
 from services.kit.chain import seal
 from services.kit.chat import ChatModel
-from services.kit.host import Host
+from services.kit.host import Host, utc_now
 from services.kit.log import EventLog, LogError, Outgoing, Record
 from services.kit.service import Draft, Service
 from services.kit.sqlite import SqliteLog
@@ -74,12 +73,6 @@ def services(model: ChatModel) -> tuple[Service, ...]:
     )
 
 
-def clock() -> str:
-    """Now, as RFC 3339 text in UTC."""
-    now = datetime.now(UTC)  # noqa: TID251  (this is the host's clock)
-    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 async def run_campaign(
     folder: Path,
     plan: RunPlan | None,
@@ -112,10 +105,10 @@ async def run_campaign(
         elif watch.finished is not None:
             return CampaignEnd(watch.finished)
         elif watch.paused:
-            await log.append(order(watch.campaign, "resume", nonce=clock()))
+            await log.append(order(watch.campaign, "resume", nonce=utc_now()))
             watch.paused = ""
         host = Host(
-            log, services(models), clock=clock, concurrency=concurrency, grace_s=settings.load().grace_s
+            log, services(models), clock=utc_now, concurrency=concurrency, grace_s=settings.load().grace_s
         )
         await serve(host, watch, stop or asyncio.Event())
     return CampaignEnd(watch.finished, watch.paused)
@@ -166,7 +159,7 @@ def opening(plan: RunPlan) -> list[Outgoing]:
         Draft("catalog", FormClusters(min_tools=plan.min_tools, max_tools=plan.max_tools)),
         Draft(spec.campaign, StartCampaign(spec=spec), spec.campaign),
     )
-    return [one.outgoing for one in seal(drafts, {}, SOURCE, clock())]
+    return [one.outgoing for one in seal(drafts, {}, SOURCE, utc_now())]
 
 
 def order(campaign: str, action: str, *, nonce: str, reason: str = "") -> list[Outgoing]:
@@ -174,7 +167,7 @@ def order(campaign: str, action: str, *, nonce: str, reason: str = "") -> list[O
     command = ControlCampaign.model_validate(
         {"campaign": campaign, "action": action, "nonce": nonce, "reason": reason}
     )
-    return [one.outgoing for one in seal([Draft(campaign, command, campaign)], {}, SOURCE, clock())]
+    return [one.outgoing for one in seal([Draft(campaign, command, campaign)], {}, SOURCE, utc_now())]
 
 
 class Watch:

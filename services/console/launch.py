@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
-
 from schemas.catalog import ImportServer
 from schemas.evolution import CampaignSpec, Role, RoleModel
 from services.console.card import CONFIG, DATASET, read_config, write_card
@@ -25,12 +23,10 @@ from services.kit.chat import ModelFailed
 from services.kit.log import Record
 from services.kit.models import ModelRouter
 from services.kit.openai_wire import is_sim_named
-from services.kit.retry import FailedAttempt
+from services.kit.retry import note_failed
 from services.sim.actors import SimModel, parse_options
 
 Json = dict[str, Any]
-
-log = structlog.get_logger(__name__)
 
 UNREAD_KEPT: Final = 100
 """Bad entries of a catalog that the folder's config.json keeps, at most."""
@@ -202,21 +198,6 @@ async def carry_out(
         await router.close()
     close_books(Folder(prepared.folder), prepared.folder, followed)
     return end
-
-
-def note_failed(failed: FailedAttempt) -> None:
-    """Write down an attempt at a model call that failed: in the log's events only the reply has a place."""
-    request = failed.request
-    log.info(
-        "attempt failed",
-        run=request.run,
-        turn=request.turn,
-        role=request.role,
-        attempt=failed.attempt,
-        code=failed.code,
-        detail=failed.detail,
-        wait_s=None if failed.wait_s is None else round(failed.wait_s, 3),
-    )
 
 
 def close_books(source: Source, folder: Path, followed: Ledger | None = None) -> Json:

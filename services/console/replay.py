@@ -33,7 +33,7 @@ from services.agent_runner import prompts
 from services.agent_runner.app import Actors, Effect
 from services.agent_runner.domain import AskAssistant, AskJudge, AskUser, CallTool, finished, judged
 from services.blueprint_planner.checker import check
-from services.console.embedded import SOURCE, clock, order, services
+from services.console.embedded import SOURCE, order, services
 from services.console.export import dataset_bytes
 from services.console.ledger import Ledger
 from services.console.ledger_parts import elsewhere
@@ -41,7 +41,7 @@ from services.console.source import Source
 from services.kit.chain import Chain, seal
 from services.kit.chat import ChatReply, ChatRequest, ModelFailed
 from services.kit.dead import envelope_of
-from services.kit.host import Host
+from services.kit.host import Host, utc_now
 from services.kit.log import LogError, Outgoing, Record
 from services.kit.memory import MemoryLog
 from services.kit.openai_wire import is_sim_named
@@ -115,7 +115,9 @@ async def replay(recorded: Recorded, exported: bytes | None = None) -> ReplayRep
     differences: list[str] = []
     log = MemoryLog()
     held = Held()
-    host = Host(log, performers(recorded, differences, held), clock=clock, concurrency=1_000_000, grace_s=0.0)
+    host = Host(
+        log, performers(recorded, differences, held), clock=utc_now, concurrency=1_000_000, grace_s=0.0
+    )
     await log.append(commands(recorded))
     serving = asyncio.create_task(host.run())
     try:
@@ -210,7 +212,7 @@ def commands(recorded: Recorded) -> list[Outgoing]:
                 if end.reason != "stopped":
                     continue
                 data = data.model_copy(update={"at_sequence": sequence - 1, "at_admitted": end.admitted})
-            sealed = seal([Draft(record.key, data, record.key)], {}, SOURCE, clock())
+            sealed = seal([Draft(record.key, data, record.key)], {}, SOURCE, utc_now())
             out.extend(one.outgoing for one in sealed)
         else:
             out.append(Outgoing(record.topic, record.partition, record.key, record.headers, record.value))

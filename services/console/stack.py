@@ -25,7 +25,7 @@ from schemas.evolution import (
 from schemas.topics import CATALOG_COMMANDS, CATALOG_EVENTS, EVOLUTION_EVENTS
 from services.console.card import CARD, DATASET, read_config
 from services.console.config import RunConfig
-from services.console.embedded import SOURCE, CampaignEnd, RunPlan, clock, order
+from services.console.embedded import SOURCE, CampaignEnd, RunPlan, order
 from services.console.errors import FAILED, INTERRUPTED, UserError
 from services.console.launch import Prepared, close_books, prepare, refuse_occupied, write_config
 from services.console.ledger import Ledger
@@ -43,6 +43,7 @@ from services.console.source import (
 from services.console.stopping import run_through
 from services.kit.chain import Sealed, seal
 from services.kit.dead import envelope_of
+from services.kit.host import utc_now
 from services.kit.log import EventLog, Offsets, Record
 from services.kit.service import Draft
 
@@ -173,7 +174,7 @@ async def begin(log: EventLog, plan: RunPlan, stop: asyncio.Event, say: Say) -> 
     formed = await catalog_formed(log, form, stop)
     spec = plan.spec.model_copy(update={"catalog_hash": formed.hash})
     draft = Draft(spec.campaign, StartCampaign(spec=spec), spec.campaign, form)
-    (command,) = seal([draft], {}, SOURCE, clock())
+    (command,) = seal([draft], {}, SOURCE, utc_now())
     await log.append([command.outgoing])
     # The catalog's topics are read from the beginning: what this campaign needs may be old.
     since = {place: end for place, end in start.items() if place[0] not in CATALOG}
@@ -186,13 +187,13 @@ def catalog_commands(plan: RunPlan) -> list[Sealed]:
     It names them by their commands, not by the servers: another catalog on the stack may have other servers
     under the same names.
     """
-    imports = seal((Draft(one.server_id, one) for one in plan.servers), {}, SOURCE, clock())
+    imports = seal((Draft(one.server_id, one) for one in plan.servers), {}, SOURCE, utc_now())
     form = FormClusters(
         min_tools=plan.min_tools,
         max_tools=plan.max_tools,
         imports=tuple(dict.fromkeys(one.id for one in imports)),
     )
-    return [*imports, *seal([Draft("catalog", form)], {}, SOURCE, clock())]
+    return [*imports, *seal([Draft("catalog", form)], {}, SOURCE, utc_now())]
 
 
 async def present(log: EventLog, commands: Iterable[Sealed]) -> set[str]:
@@ -250,7 +251,7 @@ async def go_on(log: EventLog, campaign: str) -> Ordered:
     await read_to_ends(log, following.take, [EVOLUTION_EVENTS.name])
     nonce = ""
     if following.paused and following.finished is None:
-        nonce = clock()
+        nonce = utc_now()
         await log.append(order(campaign, "resume", nonce=nonce))
     return Ordered(campaign, {}, resumed=nonce)
 
@@ -263,7 +264,7 @@ async def command(stack: Stack, action: Literal["pause", "stop"]) -> None:
     """
     async with stack.log() as log:
         reason = {"pause": "paused by command", "stop": "stopped by command"}[action]
-        await log.append(order(stack.campaign, action, nonce=clock(), reason=reason))
+        await log.append(order(stack.campaign, action, nonce=utc_now(), reason=reason))
 
 
 class Following:

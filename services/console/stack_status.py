@@ -150,13 +150,12 @@ async def replicas(stack: Stack) -> list[LiveStatus] | None:
     """
     if not stack.settings.redis.get_secret_value():
         return None
-    from services.kit.sharing import SharedError
+    from services.kit.sharing import SharedError, shared_in
 
     try:
         from services.kit.live import read_live
-        from services.kit.shared import Shared
 
-        shared = Shared(stack.settings.redis.get_secret_value(), prefix=f"{stack.settings.kafka_prefix}tds:")
+        shared = shared_in(stack.settings)
     except ImportError:
         return None
     except SharedError as error:

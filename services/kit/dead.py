@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from schemas.codec import Undecodable, decode, is_count
+from schemas.codec import Undecodable, decode, is_count, skim
 from schemas.envelope import NAMESPACE, Envelope
 from schemas.topics import TOPICS
 from services.kit.log import Offsets, Outgoing, Record
@@ -47,15 +47,16 @@ class DeadLetter:
         return self.topic.endswith(COMMANDS)
 
 
-def envelope_of(record: Record) -> Envelope:
-    """The envelope of a record that stands where it belongs.
+def envelope_of(record: Record, *, skimmed: bool = False) -> Envelope:
+    """The envelope of a record that stands where it belongs; ``skimmed``: its content does not matter.
 
     Raises:
-        Undecodable: see ``decode``; or it stands on another partition than its key's.
+        Undecodable: see ``decode`` and ``skim``; or it stands on another partition than its key's.
         LookupError: its topic is not in the table.
     """
     topic = TOPICS[record.topic]
-    envelope = decode(topic, record.key, record.headers, record.value)
+    read = skim if skimmed else decode
+    envelope = read(topic, record.key, record.headers, record.value)
     if topic.partition(record.key) != record.partition:
         where = f"key {record.key!r} belongs on partition {topic.partition(record.key)} of {topic.name}"
         raise Undecodable("wrong_partition", where)

@@ -9,22 +9,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import structlog
 
-from schemas.codec import Undecodable, decode, skim
+from schemas.codec import Undecodable
 from schemas.envelope import PREFIX, Envelope
-from schemas.topics import TOPIC_OF, TOPICS
+from schemas.topics import TOPIC_OF
 from services.kit.chain import Sealed, seal
-from services.kit.dead import bury
+from services.kit.dead import bury, envelope_of
 from services.kit.fold import Fold
 from services.kit.log import EventLog, LogError, Offsets, Outgoing, Record
 from services.kit.meter import Meter, Outcome
 from services.kit.service import Decider, Draft, Performer, Service, Unperformed
 from services.kit.telemetry import correlated
 from services.kit.tracing import Tracing
-from services.kit.window import Task, Window, topics_of
+from services.kit.window import Task, Window
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,12 @@ class Clock(Protocol):
 
     def __call__(self) -> str:
         """Now."""
+
+
+def utc_now() -> str:
+    """Now, as RFC 3339 text in UTC: the clock of every host, and of the console."""
+    now = datetime.now(UTC)  # noqa: TID251  (this is the host's clock)
+    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Capacity:
@@ -144,10 +151,10 @@ class Host:
 class Runner:
     """What both kinds share: folding, dead letters, appending."""
 
-    def __init__(self, host: Host, service: Service, topics: Sequence[str]) -> None:
+    def __init__(self, host: Host, service: Service) -> None:
         self.host = host
         self.service = service
-        self.topics = tuple(topics)
+        self.topics = tuple(topic.name for topic in service.reads)
         self.position: Offsets = {}
         folds = service.folds if service.folds is not None else frozenset(TOPIC_OF)
         self._skims = frozenset(
@@ -210,14 +217,8 @@ class Runner:
         Raises:
             Undecodable: see ``decode``. Content that this service skims is judged by those who fold it.
         """
-        topic = TOPICS[record.topic]
         skimmed = (record.topic, record.headers.get(TYPE, "")) in self._skims
-        read = skim if skimmed else decode
-        envelope = read(topic, record.key, record.headers, record.value)
-        if topic.partition(record.key) != record.partition:
-            where = f"key {record.key!r} belongs on partition {topic.partition(record.key)} of {topic.name}"
-            raise Undecodable("wrong_partition", where)
-        return envelope
+        return envelope_of(record, skimmed=skimmed)
 
     async def read_all(self) -> bool:
         """Whether everything that its topics hold has been folded."""
@@ -229,7 +230,7 @@ class DeciderRunner(Runner):
     """Runs one decider."""
 
     def __init__(self, host: Host, service: Decider) -> None:
-        super().__init__(host, service, [topic.name for topic in service.inputs])
+        super().__init__(host, service)
         self.decider = service
         self.fold: Fold | None = None
 
@@ -300,7 +301,7 @@ class PerformerRunner(Runner):
     """Runs one performer on what its feed brings."""
 
     def __init__(self, host: Host, service: Performer, feed: Feed) -> None:
-        super().__init__(host, service, [topic.name for topic in topics_of(service)])
+        super().__init__(host, service)
         self.performer = service
         self.window: Window | None = None
         self._feed = feed

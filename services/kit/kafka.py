@@ -1,7 +1,7 @@
 """The log on Kafka: the EventLog port over aiokafka, without a consumer group of its own.
 
 Who reads here reads whole topics from a place it knows: deciders, references, replay, the console. What
-performers share out among replicas is in ``kafka_host``.
+performers share out among replicas is in ``kafka_share``.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -29,8 +28,8 @@ from services.kit import settings as kit_settings
 from services.kit import telemetry
 from services.kit.chat import ChatModel
 from services.kit.health import HealthServer
-from services.kit.host import DeciderRunner, Host, PerformerRunner, first_failure
-from services.kit.kafka import PRODUCER, KafkaLog
+from services.kit.host import DeciderRunner, Host, PerformerRunner, first_failure, utc_now
+from services.kit.kafka import KafkaLog
 from services.kit.kafka_share import REPLICA, Lead, Share
 from services.kit.live import LiveStatus, announce
 from services.kit.log import LogError, Offsets
@@ -38,13 +37,12 @@ from services.kit.meter import Standing, Watched
 from services.kit.metrics import Metrics
 from services.kit.models import ModelRouter
 from services.kit.provision import verify_topics
-from services.kit.retry import FailedAttempt
+from services.kit.retry import FailedAttempt, note_failed
 from services.kit.service import Decider, Service
 from services.kit.settings import KitSettings
 from services.kit.sharing import SharedError, gate_on, sharing
 from services.kit.tracing import set_up
 from services.kit.tuning import tune
-from services.kit.window import topics_of
 
 if TYPE_CHECKING:
     from services.kit.shared import Shared
@@ -54,12 +52,6 @@ log = structlog.get_logger(__name__)
 FAILED: Final = 1
 LOOK_S: Final = 2.0
 VERSION: Final = importlib.metadata.version("tdscaling")
-
-
-def clock() -> str:
-    """Now, as RFC 3339 text in UTC."""
-    now = datetime.now(UTC)  # noqa: TID251  (this is the host's clock)
-    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class KafkaHost:
@@ -82,7 +74,7 @@ class KafkaHost:
             logger=None,
             bootstrap_servers=settings.kafka,
             security=security(settings),
-            **PRODUCER,
+            consumer_only=True,  # what is appended goes through the log's own producer
         )
         self.app = FastStream(
             self.broker,
@@ -92,7 +84,7 @@ class KafkaHost:
             on_shutdown=[self._stop],
         )
         self.host = Host(
-            self.log, (), clock=clock, concurrency=settings.concurrency, grace_s=settings.grace_s
+            self.log, (), clock=utc_now, concurrency=settings.concurrency, grace_s=settings.grace_s
         )
         self.failure: Exception | None = None
         self._make = make
@@ -137,8 +129,7 @@ class KafkaHost:
         counting = KafkaPrometheusMiddleware(registry=metrics.registry, app_name=service.name)
         for middleware in (counting, *tracing.middlewares()):
             self.broker.add_middleware(middleware)
-        read = service.inputs if isinstance(service, Decider) else topics_of(service)
-        topics = [topic.name for topic in read]
+        topics = [topic.name for topic in service.reads]
         health = HealthServer(
             settings,
             service=service.name,
@@ -166,16 +157,7 @@ class KafkaHost:
         """An attempt at a model call failed."""
         if self._model is not None:
             self._model.meter.attempt_failed(failed)
-        request = failed.request
-        log.info(
-            "attempt failed",
-            run=request.run,
-            turn=request.turn,
-            role=request.role,
-            attempt=failed.attempt,
-            code=failed.code,
-            detail=failed.detail,
-        )
+        note_failed(failed)
 
     async def _start(self) -> None:
         service = self._service
@@ -236,7 +218,7 @@ class KafkaHost:
             capacity=now.capacity,
             lag=sum(now.lag(self._ends).values()),
             version=VERSION,
-            time=clock(),
+            time=utc_now(),
         )
 
 

@@ -118,7 +118,6 @@ class Share:
         self._failed = failed
         self._runner: asyncio.Future[PerformerRunner] = asyncio.Future()
         self._settled = asyncio.Event()
-        self._paced: AIOKafkaConsumer | None = None
         self.assigned = False
         """Whether an assignment has been received, be it an empty one."""
         self.bounded = False
@@ -219,9 +218,8 @@ class Share:
             consumer.seek(
                 place, window.position((place.topic.removeprefix(self._log.prefix), place.partition))
             )
-        if self._paced is not consumer:
+        if not self.assigned:
             pace(consumer, GATHER_S)
-            self._paced = consumer
         self.bounded = False
         self._bound(runner)
         self.assigned = True

@@ -14,7 +14,11 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Protocol
 
+import structlog
+
 from services.kit.chat import ChatModel, ChatReply, ChatRequest, ModelFailed
+
+log = structlog.get_logger(__name__)
 
 
 class AttemptFailed(Exception):  # noqa: N818  (like ModelFailed: the attempt is what failed)
@@ -69,6 +73,21 @@ class FailedAttempt:
     code: str
     detail: str
     wait_s: float | None
+
+
+def note_failed(failed: FailedAttempt) -> None:
+    """Write down an attempt at a model call that failed: in the log's events only the reply has a place."""
+    request = failed.request
+    log.info(
+        "attempt failed",
+        run=request.run,
+        turn=request.turn,
+        role=request.role,
+        attempt=failed.attempt,
+        code=failed.code,
+        detail=failed.detail,
+        wait_s=None if failed.wait_s is None else round(failed.wait_s, 3),
+    )
 
 
 class Permit(Protocol):

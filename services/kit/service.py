@@ -95,6 +95,11 @@ class Decider:
     decide: Callable[[Any], tuple[Draft, ...]]
     folds: frozenset[type[Message]] | None = None
 
+    @property
+    def reads(self) -> tuple[Topic, ...]:
+        """All topics that it reads."""
+        return self.inputs
+
 
 @dataclass(frozen=True)
 class Performer:
@@ -122,6 +127,11 @@ class Performer:
     folds: frozenset[type[Message]] | None = None
     announce: tuple[Draft, ...] = ()
     """Messages that a started instance appends once, unless the log has them already."""
+
+    @property
+    def reads(self) -> tuple[Topic, ...]:
+        """All topics that it reads: inputs, then references."""
+        return (*self.inputs, *self.references)
 
 
 Service = Decider | Performer

@@ -37,14 +37,24 @@ async def sharing(settings: KitSettings, *, seed: int = 0) -> AsyncIterator[Shar
         return
     if importlib.util.find_spec("redis") is None:
         raise SharedError("TDS_REDIS is set and the package redis is missing: pip install 'tdscaling[redis]'")
-    from services.kit.shared import Shared
-
-    shared = Shared(settings.redis.get_secret_value(), prefix=f"{settings.kafka_prefix}tds:", seed=seed)
+    shared = shared_in(settings, seed=seed)
     try:
         await check(shared)
         yield shared
     finally:
         await shared.close()
+
+
+def shared_in(settings: KitSettings, *, seed: int = 0) -> Shared:
+    """The Redis that ``settings`` name, with the stack's own keys; not looked at yet.
+
+    Raises:
+        SharedError: it is no URL of one.
+        ImportError: the package redis is missing.
+    """
+    from services.kit.shared import Shared
+
+    return Shared(settings.redis.get_secret_value(), prefix=f"{settings.kafka_prefix}tds:", seed=seed)
 
 
 def gate_on(shared: Shared | None) -> Gate | None:

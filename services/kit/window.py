@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from schemas.envelope import Envelope
-from schemas.topics import Topic
 from services.kit.chain import Chain, Head, Sealed, seal
 from services.kit.log import Offsets, Record, TopicPartition
 from services.kit.service import Append, Closed, Draft, Perform, Performer, Step, Wait
@@ -437,8 +436,3 @@ def _place(record: Record) -> TopicPartition:
 
 def _last_lead(entry: Entry) -> int:
     return -1 if entry.last_lead is None else entry.last_lead
-
-
-def topics_of(service: Performer) -> tuple[Topic, ...]:
-    """All topics that a performer reads: inputs, then references."""
-    return (*service.inputs, *service.references)

@@ -15,10 +15,10 @@ from aiokafka import AIOKafkaConsumer
 
 from schemas.codec import Undecodable
 from services.console.cli import main
-from services.console.embedded import clock
 from services.console.source import Stack
 from services.kit.chain import seal
 from services.kit.dead import bury
+from services.kit.host import utc_now
 from services.kit.kafka import KafkaLog, connection
 from services.kit.log import Record
 from services.kit.provision import provision
@@ -168,15 +168,15 @@ def test_a_campaign_is_left_held_resumed_and_ended(stack, place, capsys):
 
 
 def test_dead_letters_are_listed_shown_and_taken_up(stack, capsys):
-    (sealed,) = seal([Draft("music", servers(("music",))[0])], {}, "test", clock())
+    (sealed,) = seal([Draft("music", servers(("music",))[0])], {}, "test", utc_now())
     command = Record("tds.catalog.commands", 0, 999, "music", sealed.outgoing.headers, sealed.outgoing.value)
     event = Record("tds.run.events", 5, 2, "x.5.1", {"ce_type": "tds.run.Nothing.v1"}, b"\x1b[2J")
 
     async def buried():
         async with KafkaLog(stack.settings) as log:
             reason = Undecodable("newer_version", "upgrade it")
-            await log.append([bury(command, reason, "cluster-registry", clock())])
-            await log.append([bury(event, reason, "agent-runner", clock())])
+            await log.append([bury(command, reason, "cluster-registry", utc_now())])
+            await log.append([bury(event, reason, "agent-runner", utc_now())])
 
     asyncio.run(buried())
     found = {one["topic"]: one for one in as_json(capsys, "dead", "list", "--stack")}
@@ -205,7 +205,7 @@ def test_a_group_at_work_is_not_rewound(stack, capsys, monkeypatch):
     async def story(action):
         async with KafkaLog(stack.settings) as log:
             if action == "bury":
-                letter = bury(event, Undecodable("newer_version", "old"), "agent-runner", clock())
+                letter = bury(event, Undecodable("newer_version", "old"), "agent-runner", utc_now())
                 await log.append([letter])
             return (await log.committed("agent-runner")).get(place)
 

@@ -29,7 +29,7 @@ from services.kit.chain import seal
 from services.kit.fold import Fold
 from services.kit.log import TopicPartition
 from services.kit.service import Decider, Draft, Performer, Service
-from services.kit.window import Window, topics_of
+from services.kit.window import Window
 from tests.simulation.group import Group
 from tests.simulation.log import Log, lane
 from tests.simulation.replica import Job, Producer, Replica
@@ -173,7 +173,7 @@ class System:
             topics = frozenset(topic.name for topic in service.inputs)
             engine: Fold | Window = Fold(service, self.log.ends(topics))
         else:
-            topics = frozenset(topic.name for topic in topics_of(service))
+            topics = frozenset(topic.name for topic in service.reads)
             references = [topic.name for topic in service.references]
             engine = Window(service, {}, self.log.ends(references), partitions=())
             self.groups.setdefault(service.name, Group())

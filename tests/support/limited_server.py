@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from tests.support.server_process import listening
+
 
 @dataclass(frozen=True)
 class Arrival:
@@ -69,11 +71,5 @@ async def limited_server(**how) -> AsyncIterator[LimitedServer]:
     server = LimitedServer(**how)
     app = web.Application()
     app.router.add_post("/v1/chat/completions", server.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    server.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    try:
+    async with listening(app) as server.base_url:
         yield server
-    finally:
-        await runner.cleanup()

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 
 from schemas.catalog import ImportServer
 from schemas.evolution import CampaignSpec
-from services.console.embedded import CampaignEnd, RunPlan, clock, services
+from services.console.embedded import CampaignEnd, RunPlan, services
 from services.console.ledger import Ledger
 from services.console.source import Take
 from services.console.stack import begin, follow
-from services.kit.host import Host
+from services.kit.host import Host, utc_now
 from services.kit.log import EventLog, Record
 from services.kit.memory import MemoryLog
 from services.kit.models import ModelRouter
@@ -45,7 +45,7 @@ class Held:
 async def at_work(log: EventLog) -> AsyncIterator[Host]:
     """The services, working on ``log``."""
     router = ModelRouter(SimModel())
-    host = Host(log, services(router), clock=clock, concurrency=16, grace_s=0)
+    host = Host(log, services(router), clock=utc_now, concurrency=16, grace_s=0)
     serving = asyncio.create_task(host.run())
     try:
         yield host

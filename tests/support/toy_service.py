@@ -19,7 +19,7 @@ from services.kit.chain import Head, seal
 from services.kit.log import Offsets, Record
 from services.kit.memory import MemoryLog
 from services.kit.service import Append, Closed, Decider, Draft, Perform, Performer, Step, Wait
-from services.kit.window import Task, Window, topics_of
+from services.kit.window import Task, Window
 
 TIME = "2026-01-01T00:00:00Z"
 
@@ -150,7 +150,7 @@ class Driver:
 
     def __init__(self, log: MemoryLog, service: Performer, start: Offsets | None = None) -> None:
         self.log = log
-        self.topics = {topic.name for topic in topics_of(service)}
+        self.topics = {topic.name for topic in service.reads}
         self.read: Offsets = dict(start or {})
         ends: Offsets = {}
         for record in log.records:

@@ -22,7 +22,7 @@ from services.console.ledger import Ledger
 from services.console.replay import Forbidden, recorded_campaign, replay
 from services.console.source import LOG, Stack
 from services.console.stack import catalog_commands
-from services.kit import dead, host
+from services.kit import dead
 from services.kit.dead import bury, exhume, letter_of, rewinds, taken_up, usable
 from services.kit.log import Outgoing, Record
 from services.kit.memory import MemoryLog
@@ -237,8 +237,7 @@ def test_after_an_upgrade_events_are_folded_again_and_the_dataset_is_the_same(
 
     async def story() -> bytes:
         log = MemoryLog()
-        for module in (host, dead):
-            monkeypatch.setattr(module, "decode", older)
+        monkeypatch.setattr(dead, "decode", older)
         async with at_work(log) as at:
             asking = asyncio.create_task(carried_out(log, MINE))
             while not any(record.topic.endswith(".dead") for record in log.records):
@@ -252,8 +251,7 @@ def test_after_an_upgrade_events_are_folded_again_and_the_dataset_is_the_same(
         before = list(log.records)
         with pytest.raises(UserError, match="cannot be used by this program either"):
             await retry(log, [letter], nobody)
-        for module in (host, dead):
-            monkeypatch.setattr(module, "decode", decode_as_it_is)
+        monkeypatch.setattr(dead, "decode", decode_as_it_is)
 
         async def busy(groups):
             return dict.fromkeys(groups, 2)
@@ -286,13 +284,13 @@ def test_after_an_upgrade_commands_are_sent_anew(monkeypatch: pytest.MonkeyPatch
 
     async def story() -> None:
         log = MemoryLog()
-        monkeypatch.setattr(host, "decode", older)
+        monkeypatch.setattr(dead, "decode", older)
         await log.append([imported.outgoing])
         async with at_work(log) as at:
             while not any(record.topic.endswith(".dead") for record in log.records):
                 await asyncio.sleep(0.02)
             await until_quiet(at)
-        monkeypatch.setattr(host, "decode", decode_as_it_is)
+        monkeypatch.setattr(dead, "decode", decode_as_it_is)
         source = Held(log.records, "mine")
         (letter,) = letters(source)
         done = await retry(log, [letter], nobody)

@@ -19,6 +19,7 @@ from services.kit.chat import ChatCall, ChatReply, ChatRequest, ModelFailed
 from services.kit.models import ModelRouter, check, route
 from services.kit.openai_wire import MAX_REPLY_BYTES, scrub
 from services.kit.retry import AttemptFailed, FailedAttempt, Retrying, RetryPolicy, retry_after_s
+from tests.support.server_process import listening
 from tests.support.small_model import small_model
 
 KEY = "sk-verysecret-0123456789abcdef"
@@ -61,14 +62,8 @@ async def serving(*answers: Answer) -> AsyncIterator[Server]:
     server = Server(*answers)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", server.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    server.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    try:
+    async with listening(app) as server.base_url:
         yield server
-    finally:
-        await runner.cleanup()
 
 
 def says(body: Any, status: int = 200, **headers: str) -> Answer:

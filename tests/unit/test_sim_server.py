@@ -11,15 +11,12 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from services.kit.chat import ChatCall, ChatReply, ChatRequest, ModelFailed
 from services.kit.models import ModelRouter
@@ -29,7 +26,7 @@ from tests.support.fault_proxy import FaultProxy
 from tests.support.json_log import JsonLog, read
 from tests.support.nonce_server import build_app as build_nonce_app
 from tests.support.nonce_server import sha256
-from tests.support.server_process import running
+from tests.support.server_process import listening, running
 
 TOOLS = (
     {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}},
@@ -54,17 +51,6 @@ class Actor:
             calls = (ChatCall("a", "find", '{"id": 7}'), ChatCall("b", "send", "{}"))
             return ChatReply(calls=calls, prompt_tokens=11, completion_tokens=5)
         return ChatReply(content=f"{request.seed}: {request.messages[-1]['content']}")
-
-
-@asynccontextmanager
-async def listening(app: web.Application) -> AsyncIterator[str]:
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    finally:
-        await runner.cleanup()
 
 
 def chat(**fields: Any) -> ChatRequest:
