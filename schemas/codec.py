@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from schemas.envelope import PREFIX, UNSEQUENCED, Envelope, Message, Skimmed, event_id
+from schemas.known import Known
 from schemas.topics import MESSAGES, TOPICS, Topic, sequenced
 from schemas.upcast import Raw, upcast
 
@@ -23,8 +24,6 @@ CURRENT: Final[dict[tuple[str, str], type[Message]]] = {
 }
 """By topic and type, as nearly every message comes: of this version, on its own topic."""
 
-REMEMBERED: Final = 64
-
 
 class Undecodable(ValueError):  # noqa: N818  (named for what the message is, as it reads in a dead letter)
     """A message that no reader can use. ``code`` can be counted; the text says what to do."""
@@ -35,37 +34,8 @@ class Undecodable(ValueError):  # noqa: N818  (named for what the message is, as
         self.detail = detail
 
 
-class Read:
-    """The latest messages that were read: in one process several services are given the very same ones.
-
-    They are known by their value, the same object, and equal headers; and what is made of them is frozen.
-    So this changes nothing but the time it takes.
-    """
-
-    def __init__(self) -> None:
-        self._latest: OrderedDict[int, tuple[bytes, str, str, dict[str, str], Envelope]] = OrderedDict()
-
-    def find(
-        self, topic: Topic, key: str, headers: Mapping[str, str], value: bytes | None
-    ) -> Envelope | None:
-        """What this message was read as, if it was among the latest."""
-        found = self._latest.get(id(value))
-        if found is None or found[0] is not value or found[1:4] != (topic.name, key, headers):
-            return None
-        return found[4]
-
-    def keep(
-        self, topic: Topic, key: str, headers: Mapping[str, str], value: bytes, envelope: Envelope
-    ) -> Envelope:
-        """Remember what this message was read as."""
-        self._latest[id(value)] = (value, topic.name, key, dict(headers), envelope)
-        if len(self._latest) > REMEMBERED:
-            self._latest.popitem(last=False)
-        return envelope
-
-
-_decoded: Final = Read()
-_skimmed: Final = Read()
+_decoded: Final = Known()
+_skimmed: Final = Known()
 
 
 def decode(topic: Topic, key: str, headers: Mapping[str, str], value: bytes | None) -> Envelope:
@@ -76,7 +46,7 @@ def decode(topic: Topic, key: str, headers: Mapping[str, str], value: bytes | No
             topic's type, a key that is not the message's, JSON that is none or does not fit the model, an
             event whose id is not that of its place and content.
     """
-    found = _decoded.find(topic, key, headers, value)
+    found = _decoded.find(topic.name, key, headers, value)
     if found is not None:
         return found
     message, type_name, value = checked(topic, key, headers, value)
@@ -95,7 +65,12 @@ def decode(topic: Topic, key: str, headers: Mapping[str, str], value: bytes | No
     except (ValueError, RecursionError) as error:
         raise Undecodable("not_json", f"{type_name}: {error}") from None
     envelope = identified(topic, message, enveloped(key, headers, data), type_name, value)
-    return _decoded.keep(topic, key, headers, value, envelope)
+    return _decoded.keep(topic.name, key, headers, value, envelope)
+
+
+def written(topic: Topic, headers: Mapping[str, str], value: bytes, envelope: Envelope) -> None:
+    """Note a message that is about to be appended: who reads it back in this process gets ``envelope``."""
+    _decoded.keep(topic.name, envelope.subject, headers, value, envelope)
 
 
 def skim(topic: Topic, key: str, headers: Mapping[str, str], value: bytes | None) -> Envelope:
@@ -105,12 +80,16 @@ def skim(topic: Topic, key: str, headers: Mapping[str, str], value: bytes | None
         Undecodable: as ``decode``, but for content that does not fit: its own reader says that. For what
             stands in a chain the id vouches: a message that was not made by its owner takes no place there.
     """
-    found = _skimmed.find(topic, key, headers, value)
+    found = _skimmed.find(topic.name, key, headers, value)
     if found is not None:
         return found
-    message, type_name, value = checked(topic, key, headers, value)
-    envelope = identified(topic, message, enveloped(key, headers, SKIMMED), type_name, value)
-    return _skimmed.keep(topic, key, headers, value, envelope)
+    whole = _decoded.find(topic.name, key, headers, value)
+    if whole is not None and value is not None:
+        envelope = replace(whole, data=SKIMMED)
+    else:
+        message, type_name, value = checked(topic, key, headers, value)
+        envelope = identified(topic, message, enveloped(key, headers, SKIMMED), type_name, value)
+    return _skimmed.keep(topic.name, key, headers, value, envelope)
 
 
 def checked(

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from schemas.codec import written
 from schemas.envelope import UNSEQUENCED, Envelope, event_id, payload
 from schemas.topics import Topic, sequenced
 from services.kit.log import Outgoing
@@ -99,4 +100,6 @@ def outgoing(topic: Topic, envelope: Envelope, value: bytes) -> Outgoing:
         )
         raise ValueError(message)
     partition = topic.partition(envelope.subject)
-    return Outgoing(topic.name, partition, envelope.subject, envelope.headers(), value)
+    headers = envelope.headers()
+    written(topic, headers, value, envelope)
+    return Outgoing(topic.name, partition, envelope.subject, headers, value)
