@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from schemas.blueprint import Blueprint
@@ -33,6 +34,9 @@ REFUSES: Final = re.compile(
     r"(can't|cannot|can not|won't|will not|unable to|not able to|not allowed to|wasn't able to)\b",
     re.IGNORECASE,
 )
+
+
+_WRITER: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +104,20 @@ def code_tools(blueprint: Blueprint) -> frozenset[str]:
     return frozenset(tool.name for tool in blueprint.tools if tool.server == CODE_SERVER)
 
 
-def decoded(text: str) -> Any:
-    """The JSON value of an observation's text, or the text itself where it is no JSON."""
-    try:
-        return json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        return text
-
-
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
+
+
+_READER: Final = json.JSONDecoder(parse_constant=_no_constant)
+
+
+@lru_cache(maxsize=256)  # a run's verification reads each observation four times
+def decoded(text: str) -> Any:
+    """The JSON value of an observation's text, or the text itself where it is no JSON. Not to be changed."""
+    try:
+        return _READER.decode(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _arguments(text: Any) -> dict[str, Any] | None:
@@ -232,4 +240,4 @@ def content_hash(tools: Sequence[ToolSpec], messages: Sequence[dict[str, Any]]) 
 
 
 def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _WRITER.encode(value)

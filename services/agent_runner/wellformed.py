@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
+from pydantic_core import to_json
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
@@ -19,6 +20,7 @@ from schemas.blueprint import Blueprint
 from schemas.run import Attribution, Finding
 from services.agent_runner.grounding import MISSING
 from services.agent_runner.trace import Call, spoken
+from services.worlds.checking import plainly_fits
 
 FOLLOWS: Final = {
     "start": ("system", "user"),
@@ -60,7 +62,9 @@ def call_findings(blueprint: Blueprint, calls: Sequence[Call]) -> Iterator[Findi
 
 def _schema_findings(call: Call, schema: dict[str, Any]) -> Iterator[Finding]:
     try:
-        error = best_match(_validator(json.dumps(schema)).iter_errors(call.arguments))
+        if plainly_fits(call.arguments, schema):
+            return
+        error = best_match(_validator(to_json(schema)).iter_errors(call.arguments))
     except (Unresolvable, re.error, TypeError, RecursionError) as broken:
         detail = f"the schema of {call.name} cannot be applied: {shown(str(broken))}"
         yield finding("schema_violation", "tools", detail)
@@ -72,7 +76,7 @@ def _schema_findings(call: Call, schema: dict[str, Any]) -> Iterator[Finding]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _validator(schema: str) -> Validator:
+def _validator(schema: bytes) -> Validator:
     """A validator that fetches nothing; drafts are told apart by ``$schema``."""
     parsed = json.loads(schema)
     kind = validator_for(parsed, default=Draft202012Validator)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final
 
@@ -31,19 +30,24 @@ MAX_EVENT_BYTES: Final = BLUEPRINT_EVENTS.max_bytes - 8192
 def service(model: ChatModel) -> Performer:
     """The planner as a performer that asks ``model``.
 
-    Dry runs and checks take tens of milliseconds: they are made beside the event loop, one at a time, in
-    the order asked for, so that the first runs begin while later ones are still being planned.
+    Dry runs and checks take milliseconds: one is made in a turn of the event loop, in the order asked for,
+    so that the first runs begin while later ones are still being planned. A thread would compute no more
+    beside Python's lock, and switch to and fro.
     """
-    beside = ThreadPoolExecutor(1, thread_name_prefix="planner")
+    turn = asyncio.Lock()
 
     async def perform(effect: domain.Plan) -> Sequence[Draft]:
-        loop = asyncio.get_running_loop()
-        request, digest = await loop.run_in_executor(beside, digested, effect)
+        async with turn:
+            await asyncio.sleep(0)
+            request = make_request(effect)
+            digest = request.digest()
         try:
             reply = await model.complete(request)
         except ModelFailed as failure:
             return [failed(effect.command, failure, effect.cause, digest)]
-        return [await loop.run_in_executor(beside, decided, effect, reply, digest)]
+        async with turn:
+            await asyncio.sleep(0)
+            return [decided(effect, reply, digest)]
 
     return Performer(
         name=NAME,
@@ -61,12 +65,6 @@ def service(model: ChatModel) -> Performer:
     )
 
 
-def digested(effect: domain.Plan) -> tuple[ChatRequest, str]:
-    """What the planner's model is asked, and its digest."""
-    request = make_request(effect)
-    return request, request.digest()
-
-
 def make_request(effect: domain.Plan) -> ChatRequest:
     """What the planner's model is asked; a sim is handed the command and the tools instead of the prompt."""
     command, cluster = effect.command, effect.cluster
@@ -74,9 +72,11 @@ def make_request(effect: domain.Plan) -> ChatRequest:
     tools = offered(command, cluster, effect.distractors)
     if is_sim_named(planner.model):
         messages: tuple[dict[str, object], ...] = ({"role": "user", "content": "Plan the task."},)
+        places = {id(tool): place for place, tool in enumerate(tools)}
         script = {
             "command": command.model_dump(mode="json", exclude_defaults=True),
-            "cluster": cluster.model_dump(mode="json", exclude_defaults=True),
+            "cluster": cluster.model_dump(mode="json", exclude_defaults=True, exclude={"tools"}),
+            "members": [places[id(tool)] for tool in cluster.tools],
             "tools": [tool.model_dump(mode="json", exclude_defaults=True) for tool in tools],
         }
     else:

@@ -27,6 +27,7 @@ from services.sim.arguments import Unresolved, resolve_source
 from services.sim.json_schema import MISSING, at, property_schema
 from services.sim.script_maker import find_places, find_spans, fixed
 from services.sim.spelling import readable, spell
+from services.worlds.checking import plainly_fits
 
 Json = dict[str, Any]
 
@@ -133,8 +134,10 @@ def check_source(where: str, source: Source, schema: Json, root: Json, facts: Js
 
 def schema_problem(schema: Json, arguments: Json) -> str:
     """What the arguments break in the input schema, with its place; empty where they fit."""
-    validator = jsonschema.Draft202012Validator(schema)
     try:
+        if plainly_fits(arguments, schema):
+            return ""
+        validator = jsonschema.Draft202012Validator(schema)
         error = next(validator.iter_errors(arguments), None)
     except (jsonschema.exceptions.SchemaError, RecursionError, re.error) as broken:
         return f"the schema itself is broken: {broken}"

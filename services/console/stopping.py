@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
+from services.kit.tuning import new_event_loop
+
 T = TypeVar("T")
 
 
@@ -47,13 +49,13 @@ def run_through(
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work())
+        return _run(work())
     results: list[T] = []
     errors: list[BaseException] = []
 
     def body() -> None:
         try:
-            results.append(asyncio.run(work()))
+            results.append(_run(work()))
         except BaseException as error:  # noqa: BLE001  (handed to the caller's thread)
             errors.append(error)
 
@@ -69,6 +71,11 @@ def run_through(
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(work)
 
 
 class Stopping:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pydantic_core import to_json
+
+
+class Parts(NamedTuple):
+    """The long parts of a request, as JSON."""
+
+    messages: bytes
+    tools: bytes
+    json_schema: bytes
+    script: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +37,21 @@ class ChatRequest:
     seed: int = 0
     max_tokens: int = 1024
     script: dict[str, Any] | None = None
-    _digest: str = field(default="", init=False, repr=False, compare=False)
+    _parts: list[Parts] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def digest(self) -> str:
-        """16 hexadecimal digits over everything that the reply may depend on; worked out once."""
-        if not self._digest:
-            object.__setattr__(self, "_digest", self._digested())
-        return self._digest
+        """16 hexadecimal digits over everything that the reply may depend on."""
+        messages, tools, schema, script = self.parts()
+        model, seed, limit = to_json(self.model), to_json(self.seed), to_json(self.max_tokens)
+        content = b"[%s]" % b",".join((model, messages, tools, schema, seed, limit, script))
+        return hashlib.sha256(content).hexdigest()[:16]
 
-    def _digested(self) -> str:
-        content = [
-            self.model,
-            self.messages,
-            self.tools,
-            self.json_schema,
-            self.seed,
-            self.max_tokens,
-            self.script,
-        ]
-        return hashlib.sha256(to_json(content)).hexdigest()[:16]
+    def parts(self) -> Parts:
+        """The long parts as JSON, written once: digest and body both need them."""
+        if not self._parts:
+            long = (self.messages, self.tools, self.json_schema, self.script)
+            self._parts.append(Parts(*(to_json(part, inf_nan_mode="constants") for part in long)))
+        return self._parts[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import structlog
@@ -45,29 +46,62 @@ class Clock(Protocol):
 
 
 def utc_now() -> str:
-    """Now, as RFC 3339 text in UTC: the clock of every host, and of the console."""
-    now = datetime.now(UTC)  # noqa: TID251  (this is the host's clock)
-    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Now, as RFC 3339 text in UTC, to the millisecond: the clock of every host, and of the console."""
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    return f"{_second(seconds)}.{nanoseconds // 10**6:03d}Z"
+
+
+@lru_cache(maxsize=2)  # a host asks a thousand times a second
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
 
 
 class Capacity:
-    """How many effects may be under way at once, over all services of a host."""
+    """How many effects may be under way at once, over all services of a host.
+
+    An effect that has its result makes room for the next while the result is appended; as many results may
+    be on their way to the log, so that a slow log holds effects back.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
+        self.appending = 0
         self.freed: list[Callable[[], None]] = []
 
     @property
     def free(self) -> int:
         """Effects that may still be started."""
-        return self.limit - self.used
+        return min(self.limit - self.used, 2 * self.limit - self.used - self.appending)
 
-    def release(self) -> None:
-        """One effect has ended: whoever waits may start another."""
-        self.used -= 1
+    def wake(self) -> None:
+        """Whoever waits may start another effect."""
         for wake in self.freed:
             wake()
+
+
+class Slot:
+    """What one effect takes of the capacity."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        self._capacity = capacity
+        self._appending = False
+        capacity.used += 1
+
+    def performed(self) -> None:
+        """Its result is there, and is appended now."""
+        self._capacity.used -= 1
+        self._capacity.appending += 1
+        self._appending = True
+        self._capacity.wake()
+
+    def free(self) -> None:
+        """It has ended, in whatever way."""
+        if self._appending:
+            self._capacity.appending -= 1
+        else:
+            self._capacity.used -= 1
+        self._capacity.wake()
 
 
 class Host:
@@ -391,29 +425,30 @@ class PerformerRunner(Runner):
     async def _pump(self, window: Window) -> None:
         while not self.host.stopping:
             appends, tasks = window.due(max(0, self.host.capacity.free), self.host.clock())
-            self.host.capacity.used += len(tasks)
             for task in tasks:
-                self._start(task.key, self._perform(window, task))
+                slot = Slot(self.host.capacity)
+                self._start(task.key, slot, self._perform(window, task, slot))
             await self._append(appends)
             if not appends:
                 return
 
-    def _start(self, key: str, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, key: str, slot: Slot, work: Coroutine[Any, Any, None]) -> None:
         task = self._spawn(work)
         self._tasks[key] = task
-        task.add_done_callback(lambda done: self._ended(key, done))
+        task.add_done_callback(lambda done: self._ended(key, slot, done))
 
-    def _ended(self, key: str, task: asyncio.Task[None]) -> None:
-        self.host.capacity.release()
+    def _ended(self, key: str, slot: Slot, task: asyncio.Task[None]) -> None:
+        slot.free()
         if self._tasks.get(key) is task:
             del self._tasks[key]
 
-    async def _perform(self, window: Window, task: Task) -> None:
+    async def _perform(self, window: Window, task: Task, slot: Slot) -> None:
         kind, began = type(task.effect).__name__, time.perf_counter()
         outcome: Outcome = "not_performed"
         try:
             with correlated(run=task.key), self.host.tracing.effect(self.service.name, task.key, kind):
                 drafts, outcome = await self._attempt(window, task)
+                slot.performed()
                 sealed = window.performed(task, drafts, self.host.clock())
                 if not sealed:
                     outcome = "superseded"

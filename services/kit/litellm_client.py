@@ -58,7 +58,7 @@ class LiteLLMClient:
         """
         litellm = load()
         where = f"model {request.model!r}" + (f" at {request.base_url}" if request.base_url else "")
-        body = request_body(request, request.model)
+        body = json.loads(request_body(request, request.model))
         try:
             answer = await litellm.acompletion(
                 **body, api_base=request.base_url or None, num_retries=0, max_retries=0

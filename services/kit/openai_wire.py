@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pydantic_core import to_json
+
 from services.kit.chat import ChatCall, ChatReply, ChatRequest, ModelFailed
 from services.kit.retry import AttemptFailed, retry_after_s
 
@@ -39,27 +41,28 @@ def is_sim_named(model: str) -> bool:
     return name == "sim" or name.startswith("sim?")
 
 
-def request_body(request: ChatRequest, name: str) -> Json:
+def request_body(request: ChatRequest, name: str) -> bytes:
     """The JSON body that asks ``name`` for ``request``.
 
     Scripted actors get their script and whom it is for (``tds_…``), and the seed whole; every other
     model gets neither, and a seed of 31 bits, which is what servers take.
     """
-    body: Json = {"model": name, "messages": list(request.messages), "max_tokens": request.max_tokens}
+    parts = request.parts()
+    body = {"model": to_json(name), "messages": parts.messages, "max_tokens": to_json(request.max_tokens)}
     if request.tools:
-        body["tools"] = list(request.tools)
+        body["tools"] = parts.tools
     if request.json_schema is not None:
-        schema = {"name": "reply", "schema": request.json_schema}
-        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        named = b'{"name":"reply","schema":%s}' % parts.json_schema
+        body["response_format"] = b'{"type":"json_schema","json_schema":%s}' % named
     if is_sim_named(request.model):
-        body["seed"] = request.seed
-        body["tds_role"] = request.role
-        body["tds_run"] = request.run
-        body["tds_turn"] = request.turn
-        body["tds_script"] = request.script
+        body["seed"] = to_json(request.seed)
+        body["tds_role"] = to_json(request.role)
+        body["tds_run"] = to_json(request.run)
+        body["tds_turn"] = to_json(request.turn)
+        body["tds_script"] = parts.script
     else:
-        body["seed"] = request.seed % 2**31
-    return body
+        body["seed"] = to_json(request.seed % 2**31)
+    return b"{%s}" % b",".join(b'"%s":%s' % (member.encode(), value) for member, value in body.items())
 
 
 def parse_reply(text: str | bytes, request: ChatRequest, usd: float = 0.0) -> ChatReply:

@@ -12,6 +12,8 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, Final, Literal, Protocol
 
 import structlog
@@ -57,7 +59,7 @@ def configure(
     )
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            _with_ids,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -99,12 +101,23 @@ def take_over(*libraries: str) -> None:
         logger.setLevel(logging.WARNING)
 
 
+_IDS: Final[ContextVar[Mapping[str, str]]] = ContextVar("ids", default=MappingProxyType({}))
+
+
 @contextmanager
 def correlated(*, campaign: str = "", run: str = "") -> Iterator[None]:
     """Every line written inside carries these ids; those left empty stay as they are outside."""
-    ids = {name: value for name, value in (("campaign", campaign), ("run", run)) if value}
-    with structlog.contextvars.bound_contextvars(**ids):
+    given = {name: value for name, value in (("campaign", campaign), ("run", run)) if value}
+    token = _IDS.set({**_IDS.get(), **given})
+    try:
         yield
+    finally:
+        _IDS.reset(token)
+
+
+def _with_ids(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """A structlog processor: the ids that ``correlated`` gave, below what the line says itself."""
+    return {**_IDS.get(), **event}
 
 
 def without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

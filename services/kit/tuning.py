@@ -1,7 +1,8 @@
-"""Two settings of Python for a process that is a service, or all of them; called by its own entry point."""
+"""How Python is set for a process that is a service, or all of them; called by its own entry point."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 from typing import Final
@@ -22,3 +23,12 @@ def tune() -> None:
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
     sys.setswitchinterval(SWITCH_S)
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """An event loop: uvloop's where that is installed (FastStream takes it too), else Python's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()

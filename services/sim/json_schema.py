@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 Json = dict[str, Any]
 
@@ -81,11 +81,14 @@ def at(value: Any, path: Sequence[str | int]) -> Any:
     return value
 
 
+_WRITER: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
+
+
 def plain(value: Any) -> str:
     """A text that is equal for equal JSON values and no others (true is not 1; 1 is 1.0)."""
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    return json.dumps(same_numbers(value), sort_keys=True, ensure_ascii=False)
+        return _WRITER.encode(value)
+    return _WRITER.encode(same_numbers(value))
 
 
 def alike(left: Any, right: Any) -> bool:

@@ -6,6 +6,8 @@ import random
 from collections.abc import Sequence
 from typing import Any, Final
 
+from pydantic import TypeAdapter
+
 from schemas.blueprint import AnswerFact, Fact, Fault, PlanBlueprint, Step
 from schemas.catalog import Cluster, ToolSpec
 from services.sim.goal_text import write_goal
@@ -28,17 +30,22 @@ FAULTS: Final = ("timeout", "rate_limited", "unavailable")
 
 
 def draft_from(script: Json) -> Json:
-    """The plan for a planner's script: ``{"command": …, "cluster": …, "tools": […]}``, all as JSON.
+    """The plan for a planner's script: ``{"command": …, "cluster": …, "tools": […], "members": […]}``.
 
-    ``tools`` are all tools that the assistant will be offered, in the order of the offer: the cluster's
-    and the distractors.
+    ``tools`` are all tools that the assistant will be offered, in the order of the offer; the cluster is
+    given without its tools: ``members`` are their places among these, in its own order.
 
     Raises:
         ValueError: when the script is not of that form (pydantic's error, which says where).
     """
     command = PlanBlueprint.model_validate(script.get("command"))
-    cluster = Cluster.model_validate(script.get("cluster"))
     tools = [ToolSpec.model_validate(tool) for tool in script.get("tools", ())]
+    members = TypeAdapter(tuple[int, ...]).validate_python(script.get("members"))
+    if any(not 0 <= place < len(tools) for place in members):
+        raise ValueError(f"members are places among {len(tools)} tools, not {members}")
+    cluster = Cluster.model_validate(
+        {**script.get("cluster", {}), "tools": tuple(tools[place] for place in members)}
+    )
     world = World(tools, command.seed)
     return draft(command, cluster, world, world.initial())
 

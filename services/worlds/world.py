@@ -8,9 +8,10 @@ by it; every other tool is simulated from its definition alone.
 from __future__ import annotations
 
 import random
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from schemas.catalog import ToolSpec
 from services.worlds.checking import Checker, with_defaults
@@ -28,6 +29,8 @@ from services.worlds.vocabulary import called
 __all__ = ["Json", "Meaning", "Observation", "World", "is_credential"]
 
 Json = dict[str, Any]
+REMEMBERED: Final = 16
+"""Calls of a run whose results are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,7 @@ class World:
         self.simulated = {server: SimulatedServer(server, part, seed) for server, part in rest.items()}
         self.checkers: dict[str, Checker] = {}
         self.meanings: dict[str, Meaning] = {}
-        self._latest: tuple[Json, str, str, tuple[Json, Observation]] | None = None
+        self._latest: OrderedDict[tuple[int, str, str], tuple[Json, tuple[Json, Observation]]] = OrderedDict()
 
     @staticmethod
     def _told(spec: ToolSpec) -> str:
@@ -155,16 +158,19 @@ class World:
 
         Never raises: what a service cannot work with it refuses. A failed call leaves the state as it
         was. Codes: unknown_tool, invalid_arguments, not_found, conflict, and those of ``ToolError``. What
-        came of the latest call is remembered, and not to be changed: whoever makes a call makes it again when
-        its event has come back.
+        came of the latest calls is remembered, and not to be changed: whoever makes a call makes it again
+        when its event has come back, and once more to verify the run.
         """
         try:
-            asked = tool, repr(arguments)
+            asked = id(state), tool, repr(arguments)
         except RecursionError:
             return self._called(state, tool, arguments)
-        if self._latest is None or self._latest[0] is not state or self._latest[1:3] != asked:
-            self._latest = (state, *asked, self._called(state, tool, arguments))
-        return self._latest[3]
+        known = self._latest.get(asked)
+        if known is None:  # the state is kept with it: no other can have its identity
+            known = self._latest[asked] = state, self._called(state, tool, arguments)
+            if len(self._latest) > REMEMBERED:
+                self._latest.popitem(last=False)
+        return known[1]
 
     def _called(self, state: Json, tool: str, arguments: Json) -> tuple[Json, Observation]:
         spec = self.tools.get(tool)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from services.worlds.machine import State, ToolError
@@ -140,6 +141,7 @@ def some_day(rng: random.Random) -> str:
     return (date(2026, 1, 5) + timedelta(weeks=rng.randrange(44))).isoformat()
 
 
+@lru_cache(maxsize=4096)
 def day(today: str, days: int) -> str:
     """The date ``days`` after ``today``, as YYYY-MM-DD.
 
