@@ -187,6 +187,29 @@ def test_no_more_effects_are_under_way_than_the_host_allows():
     assert effects.most == 3
 
 
+def test_results_that_wait_for_a_slow_log_make_room_for_as_many_effects_and_no_more():
+    class Slow(MemoryLog):
+        async def append(self, records, **how):
+            await go_on.wait()
+            await super().append(records, **how)
+
+    log, go_on = Slow(), asyncio.Event()
+    Writer(log).put(*(command(f"c.{slot}.1", "1") for slot in range(20)))
+    effects = Effects()
+
+    async def scene():
+        async with hosted(log, performer(effects), concurrency=3) as host:
+            await until(lambda: host.capacity.appending == 6)
+            await asyncio.sleep(0.05)
+            assert (len(effects.asked), host.capacity.free) == (6, 0)
+            go_on.set()
+            await until(lambda: len(data_of(log, CodeExecuted)) == 20)
+            await until(lambda: host.capacity.free == 3)
+
+    asyncio.run(scene())
+    assert effects.most <= 3
+
+
 def test_stop_finishes_and_appends_what_is_under_way_and_starts_nothing_new():
     log = log_with(*(command(key, call) for key in KEYS[:2] for call in ("1", "2")))
 

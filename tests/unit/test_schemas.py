@@ -67,7 +67,9 @@ def test_every_message_comes_back_as_it_was_sent(type_name, data):
     topic = TOPIC_OF[message]
     sent = message.model_validate(data.draw(instances(message.model_json_schema())))
     envelope = enveloped(sent)
-    assert decode(topic, envelope.subject, envelope.headers(), payload(sent)) == envelope
+    back = decode(topic, envelope.subject, envelope.headers(), payload(sent))
+    assert back == envelope
+    assert repr(back) == repr(envelope)  # to the type of every part
 
 
 def test_a_message_that_was_read_is_known_again_by_its_headers_too():
