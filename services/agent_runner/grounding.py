@@ -47,7 +47,7 @@ def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 def at(value: Any, path: Sequence[str | int]) -> Any:
     """The value at a path of keys and indices, or ``MISSING``."""
     for key in path:
-        if isinstance(value, Mapping) and key in value:  # noqa: SIM114  (mypy tells the two keys apart)
+        if isinstance(value, dict) and key in value:  # noqa: SIM114  (mypy tells the two keys apart)
             value = value[key]
         elif isinstance(value, list) and isinstance(key, int) and -len(value) <= key < len(value):
             value = value[key]
@@ -207,7 +207,7 @@ def _parts(schemas: Sequence[Any], root: Mapping[str, Any], depth: int) -> Itera
     if depth > MAX_DEPTH:
         return
     for schema in schemas:
-        if not isinstance(schema, Mapping):
+        if not isinstance(schema, dict):
             continue
         yield schema
         inner = [part for key in ("allOf", "anyOf", "oneOf") for part in schema.get(key) or ()]
@@ -221,7 +221,7 @@ def _resolve(reference: str, root: Mapping[str, Any]) -> Any:
     place: Any = root if reference.startswith("#") else None
     for part in reference.removeprefix("#").strip("/").split("/") if reference.strip("#/") else ():
         key = part.replace("~1", "/").replace("~0", "~")
-        place = place.get(key) if isinstance(place, Mapping) else None
+        place = place.get(key) if isinstance(place, dict) else None
     return place
 
 
@@ -237,7 +237,7 @@ def _members(parts: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
     found = []
     for part in parts:
         properties = part.get("properties")
-        if isinstance(properties, Mapping) and key in properties:
+        if isinstance(properties, dict) and key in properties:
             found.append(properties[key])
             continue
         patterns = part.get("patternProperties")

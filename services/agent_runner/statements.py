@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from schemas.blueprint import Blueprint, Fact
@@ -133,17 +134,20 @@ def _known(found: str, pool: str) -> bool:
     return _plain(found) in _plain(pool)
 
 
+@lru_cache(maxsize=64)  # the texts and values of one run, over and over
 def _plain(text: str) -> str:
     """The text as it may be spoken: members of an enum lose their underscores and capitals."""
     return re.sub(r"[\s_-]+", " ", text).strip().lower()
 
 
+@lru_cache(maxsize=512)
 def _kind(text: str) -> str:
     if re.fullmatch(r"[$€£]?[-+]?[\d,]*\.?\d+%?", text):
         return "number"
     return "code" if any(character.isdigit() for character in text) else "text"
 
 
+@lru_cache(maxsize=512)
 def _form(text: str) -> str:
     """The form of a token: runs of digits, of small and of capital letters, and what joins them."""
     text = re.sub(r"\d+", "0", text)

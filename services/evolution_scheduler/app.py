@@ -35,6 +35,7 @@ def service() -> Decider:
         evolve=domain.evolve,
         decide=domain.decide,
         folds=frozenset(facts.FOLDS),
+        gather_s=0.05,
     )
 
 

@@ -163,6 +163,7 @@ class KafkaHost:
         service = self._service
         assert service is not None, "the lifespan comes first"
         if isinstance(service, Decider):
+            self.log.gather_s = max(self.log.gather_s, service.gather_s)
             decider = DeciderRunner(self.host, service)
             self._share = lead = Lead(self.broker, self.log, decider, failed=self.fail)
             self.host.runners = [decider]

@@ -33,7 +33,9 @@ log = structlog.get_logger(__name__)
 
 BATCH: Final = 500
 BATCH_WAIT_MS: Final = 20
-GATHER_S: Final = 0.02
+IDLE_S: Final = 1.0
+GATHER_S: Final = 0.05
+"""A run waits so long for its event to come back, while others that are open go on."""
 GROUP: Final[dict[str, Any]] = {
     "ack_policy": AckPolicy.MANUAL,
     "auto_offset_reset": "earliest",
@@ -220,6 +222,7 @@ class Share:
             )
         if not self.assigned:
             pace(consumer, GATHER_S)
+            wait_longer(consumer)
         self.bounded = False
         self._bound(runner)
         self.assigned = True
@@ -328,6 +331,8 @@ class Lead:
 
     async def _assigned(self, assigned: Sequence[Place]) -> None:
         consumer: AIOKafkaConsumer | None = self._subscriber.consumer
+        if consumer is not None and not self.assigned:
+            wait_longer(consumer)
         if assigned and consumer is not None:
             consumer.pause(*assigned)  # it is held, not read: the decider reads whole topics, raw
             self._held.set()
@@ -337,6 +342,20 @@ class Lead:
             self._held.clear()
         self.assigned = True
         self._changed.set()
+
+
+def wait_longer(consumer: AIOKafkaConsumer) -> None:
+    """Let a subscriber wait up to ``IDLE_S`` for records, which it gets as soon as there are any.
+
+    FastStream asks again every ``batch_timeout_ms``, and sleeps as long after each time that nothing came: a
+    short one wakes every idle service fifty times a second, a long one has records wait.
+    """
+    take = consumer.getmany
+
+    async def patient(*places: Place, timeout_ms: int = 0, **how: Any) -> Any:
+        return await take(*places, timeout_ms=max(timeout_ms, round(1000 * IDLE_S)), **how)
+
+    consumer.getmany = patient
 
 
 def spans(numbers: Iterable[int]) -> str:

@@ -85,7 +85,8 @@ class Decider:
     and returns what is due now, in order; an empty tuple means nothing. What it returned is asked
     again only after it has come back from the log, so it must not depend on anything but the state.
     ``inputs`` are all topics it folds, its own outputs included. ``folds`` are the messages whose content
-    matters to it (None: all); of the others it sees only that they were there.
+    matters to it (None: all); of the others it sees only that they were there. ``gather_s`` is how long what
+    it reads may gather where a read costs something, which is how much later it may decide.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Decider:
     evolve: Callable[[Any, Envelope], Any]
     decide: Callable[[Any], tuple[Draft, ...]]
     folds: frozenset[type[Message]] | None = None
+    gather_s: float = 0.0
 
     @property
     def reads(self) -> tuple[Topic, ...]:
