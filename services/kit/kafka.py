@@ -307,12 +307,12 @@ class KafkaLog:
         return self._admin
 
 
-def pace(consumer: AIOKafkaConsumer, gather_s: float = GATHER_S) -> None:
+def pace(consumer: AIOKafkaConsumer, gather_s: Callable[[], float]) -> None:
     """After a fetch that brought records, let ``consumer`` fetch anew only when more have had time to gather.
 
     aiokafka has no fetch sessions: each request and each response names every partition, hundreds of them,
     and costs up to a millisecond. By itself it fetches for every single record while records come. So it
-    waits, ``gather_s`` and a little for each partition. What comes when nothing came before comes at once.
+    waits, ``gather_s()`` and a little for each partition. What comes when nothing came before comes at once.
     """
     fetcher = consumer._fetcher  # noqa: SLF001  (no public way; a test holds it to the pinned version)
     fetch, loop, earliest = fetcher._proc_fetch_request, asyncio.get_running_loop(), 0.0  # noqa: SLF001
@@ -325,7 +325,7 @@ def pace(consumer: AIOKafkaConsumer, gather_s: float = GATHER_S) -> None:
             return False  # as the fetch itself does: whoever closes the consumer awaits it
         brought: bool = await fetch(*request)
         if brought:
-            earliest = loop.time() + gather_s + GATHER_PLACE_S * len(consumer.assignment())
+            earliest = loop.time() + gather_s() + GATHER_PLACE_S * len(consumer.assignment())
         return brought
 
     fetcher._proc_fetch_request = paced  # noqa: SLF001
@@ -359,7 +359,7 @@ class KafkaConsumer:
 
     async def _started(self) -> AIOKafkaConsumer:
         self._raw = raw = await self._log.started_consumer()
-        pace(raw, self._log.gather_s)
+        pace(raw, lambda: self._log.gather_s)
         prefix = self._log.prefix
         places = await self._log.places(self._topics)
         raw.assign(places)

@@ -22,7 +22,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
 from services.kit.host import DeciderRunner, PerformerRunner
-from services.kit.kafka import KafkaLog, pace, record_of, speaking
+from services.kit.kafka import GATHER_S, KafkaLog, pace, record_of, speaking
 from services.kit.kafka_stripes import Stripes
 from services.kit.log import Offsets, Record
 from services.kit.meter import Standing
@@ -34,8 +34,8 @@ log = structlog.get_logger(__name__)
 BATCH: Final = 500
 BATCH_WAIT_MS: Final = 20
 IDLE_S: Final = 1.0
-GATHER_S: Final = 0.05
-"""A run waits so long for its event to come back, while others that are open go on."""
+BUSY_GATHER_S: Final = 0.05
+"""A run waits so long for its event to come back, at least, while others keep all hands busy."""
 GROUP: Final[dict[str, Any]] = {
     "ack_policy": AckPolicy.MANUAL,
     "auto_offset_reset": "earliest",
@@ -221,7 +221,8 @@ class Share:
                 place, window.position((place.topic.removeprefix(self._log.prefix), place.partition))
             )
         if not self.assigned:
-            pace(consumer, GATHER_S)
+            capacity = runner.host.capacity
+            pace(consumer, lambda: GATHER_S if capacity.free > 0 else BUSY_GATHER_S)
             wait_longer(consumer)
         self.bounded = False
         self._bound(runner)
