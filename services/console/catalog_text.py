@@ -118,9 +118,10 @@ def parse_yaml(text: bytes) -> Any:
             line = event.start_mark.line + 1
             builder.take(event)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        marks = (error.problem_mark, error.context_mark)
+        at = next((mark.line + 1 for mark in marks if mark is not None), 0)
         what = " ".join(str(error.problem or error.context or "cannot be read").split())
-        raise Unreadable(f"not YAML: {what}", "mend it there", mark.line + 1 if mark else 0) from None
+        raise Unreadable(f"not YAML: {what}", "mend it there", at) from None
     except yaml.YAMLError as error:
         raise Unreadable(f"not YAML: {' '.join(str(error).split())[:200]}", "mend it") from None
     except _Refused as refused:
