@@ -66,14 +66,15 @@ def input_schema(raw: object) -> tuple[Json, tuple[str, ...]]:
     """
     if raw is None or raw == {} or raw is True:
         return {"type": "object", "properties": {}}, ()
-    schema, notes = _resolved(raw)
+    inner, unwrapped = _unwrapped(raw)
+    schema, notes = _resolved(inner)
     schema, merged = _without_top_combinators(schema)
     kind = schema.get("type")
     if isinstance(kind, list) and "object" in kind:
         kind = "object"
     if kind not in (None, "object"):
         raise InvalidSchema(f"the input schema is of type {kind!r}; a tool's arguments are an object")
-    return {**schema, "type": "object", "properties": schema.get("properties", {})}, notes + merged
+    return {**schema, "type": "object", "properties": schema.get("properties", {})}, (*unwrapped, *notes, *merged)
 
 
 def output_schema(raw: object) -> tuple[Json, tuple[str, ...]]:
@@ -83,6 +84,14 @@ def output_schema(raw: object) -> tuple[Json, tuple[str, ...]]:
         InvalidSchema: it is no schema, or too large.
     """
     return _resolved(raw)
+
+
+def _unwrapped(raw: object) -> tuple[object, tuple[str, ...]]:
+    """A schema whose ``properties`` are the whole schema once more, taken from there."""
+    inner = raw.get("properties") if isinstance(raw, dict) else None
+    if isinstance(inner, dict) and inner.get("type") == "object" and isinstance(inner.get("properties"), dict):
+        return inner, ("the properties held the whole schema once more; it is taken from there",)
+    return raw, ()
 
 
 def _resolved(raw: object) -> tuple[Json, tuple[str, ...]]:
@@ -236,6 +245,9 @@ class _Reader:
             elif key == "patternProperties" and not _compiles(name):
                 self.notes.append(f"a pattern at {at} left out: it is no regular expression")
             else:
+                if isinstance(member, str) and TYPE_ALIASES.get(member.lower(), member.lower()) in TYPES:
+                    self.notes.append(f"at {at}/{name}: a type's name taken for a schema")
+                    member = {"type": member}
                 members[name] = self.schema(member, f"{at}/{name}", chain, depth + 1)
         return members
 
