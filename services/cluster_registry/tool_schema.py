@@ -74,7 +74,11 @@ def input_schema(raw: object) -> tuple[Json, tuple[str, ...]]:
         kind = "object"
     if kind not in (None, "object"):
         raise InvalidSchema(f"the input schema is of type {kind!r}; a tool's arguments are an object")
-    return {**schema, "type": "object", "properties": schema.get("properties", {})}, (*unwrapped, *notes, *merged)
+    return {**schema, "type": "object", "properties": schema.get("properties", {})}, (
+        *unwrapped,
+        *notes,
+        *merged,
+    )
 
 
 def output_schema(raw: object) -> tuple[Json, tuple[str, ...]]:
@@ -89,7 +93,11 @@ def output_schema(raw: object) -> tuple[Json, tuple[str, ...]]:
 def _unwrapped(raw: object) -> tuple[object, tuple[str, ...]]:
     """A schema whose ``properties`` are the whole schema once more, taken from there."""
     inner = raw.get("properties") if isinstance(raw, dict) else None
-    if isinstance(inner, dict) and inner.get("type") == "object" and isinstance(inner.get("properties"), dict):
+    if (
+        isinstance(inner, dict)
+        and inner.get("type") == "object"
+        and isinstance(inner.get("properties"), dict)
+    ):
         return inner, ("the properties held the whole schema once more; it is taken from there",)
     return raw, ()
 
@@ -245,9 +253,6 @@ class _Reader:
             elif key == "patternProperties" and not _compiles(name):
                 self.notes.append(f"a pattern at {at} left out: it is no regular expression")
             else:
-                if isinstance(member, str) and TYPE_ALIASES.get(member.lower(), member.lower()) in TYPES:
-                    self.notes.append(f"at {at}/{name}: a type's name taken for a schema")
-                    member = {"type": member}
                 members[name] = self.schema(member, f"{at}/{name}", chain, depth + 1)
         return members
 

@@ -112,14 +112,16 @@ def parse_yaml(text: bytes) -> Any:
         reason = f"{len(text)} bytes of YAML; at most {MAX_YAML_BYTES} are read"
         raise Unreadable(reason, "convert it to JSON: that may be larger")
     builder = _Builder()
+    mark: Any
     line = 0
     try:
         for event in yaml.parse(_decoded(text), getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-            line = event.start_mark.line + 1
+            mark = event.start_mark
+            line = mark.line + 1 if mark else line
             builder.take(event)
     except yaml.MarkedYAMLError as error:
-        marks = (error.problem_mark, error.context_mark)
-        at = next((mark.line + 1 for mark in marks if mark is not None), 0)
+        mark = error.problem_mark or error.context_mark
+        at = mark.line + 1 if mark else line
         what = " ".join(str(error.problem or error.context or "cannot be read").split())
         raise Unreadable(f"not YAML: {what}", "mend it there", at) from None
     except yaml.YAMLError as error:

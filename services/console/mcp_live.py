@@ -302,10 +302,8 @@ async def _called(url: str, limits: Limits) -> AsyncIterator[Any]:
 def _called_by_sse(url: str, limits: Limits) -> contextlib.AbstractAsyncContextManager[Any]:
     from mcp.client.sse import sse_client
 
-    def client(**given: Any) -> Any:
-        return _http_client(limits, headers=given.get("headers"), auth=given.get("auth"))
-
-    return sse_client(url, timeout=limits.page_s, httpx_client_factory=client)
+    factory: Any = lambda **given: _http_client(limits, headers=given["headers"], auth=given["auth"])  # noqa: E731
+    return sse_client(url, timeout=limits.page_s, httpx_client_factory=factory)
 
 
 def _http_client(limits: Limits, **more: Any) -> Any:
