@@ -35,19 +35,16 @@ MAX_TOOLS: Final = 512
 MAX_SERVER_BYTES: Final = 3_500_000
 """A ServerImported event must fit its topic's 4 MiB."""
 MAX_NOTES: Final = 50
-REPEATED: Final = 4
-"""A sentence that so many tools of a server share, and most of them, says nothing of any."""
 
 VALID: Final = re.compile(rf"[a-zA-Z0-9_-]{{1,{NAME_LENGTH}}}\Z")
-SENTENCE: Final = re.compile(r"(?<=[.!?])\s+")
 
 
 @dataclass(slots=True)
 class Cleaning:
     """What becomes of an import, and all that was done to it.
 
-    ``counts`` are of tools, per code: rejected ones (the codes of ``dropped``), and ``renamed``,
-    ``boilerplate``, ``recovered``, ``mended`` and ``listed_twice`` ones.
+    ``counts`` are of tools, per code: rejected ones (the codes of ``dropped``), those with ``boilerplate``
+    (rejected or not), and ``renamed``, ``recovered``, ``mended`` and ``listed_twice`` ones.
     """
 
     event: ServerImported | ServerRejected
@@ -139,7 +136,6 @@ def _tools(server_id: str, found: list[Any]) -> _Findings:
     reserved = {name for name in map(_name, found) if name and VALID.match(name)}
     taken: set[str] = set()
     lost = _schemas_lost(found)
-    repeated = _repeated(found)
     size_bytes = 0
     for number, raw in enumerate(found, start=1):
         name = _name(raw)
@@ -152,12 +148,13 @@ def _tools(server_id: str, found: list[Any]) -> _Findings:
             findings.note("listed_twice", [f"{shown}: listed twice with the same definition; kept once"])
             continue
         try:
-            made = _tool(server_id, raw, name, repeated)
+            made = _tool(server_id, raw, name)
         except InvalidSchema as error:
             findings.drop(shown, f"invalid_schema: {clean(str(error), 300)}")
             continue
         unusable = _unusable(made.tool, raw, name, lost=lost)
         if unusable:
+            findings.counts["boilerplate"] += "boilerplate" in made.notes
             findings.drop(shown, unusable)
             continue
         tool = made.tool
@@ -181,14 +178,14 @@ def _tools(server_id: str, found: list[Any]) -> _Findings:
     return findings
 
 
-def _tool(server_id: str, raw: Json, name: str, repeated: frozenset[str]) -> _Made:
+def _tool(server_id: str, raw: Json, name: str) -> _Made:
     body = _function(raw)
     notes: dict[str, list[str]] = {}
     arguments = _arguments(body)
     schema, mended = input_schema(arguments)
     if isinstance(arguments, dict) and arguments.get("$comment") == RECOVERED:
         schema["$comment"] = RECOVERED
-    text, description = body.get("description"), _description(body.get("description"), repeated)
+    text, description = body.get("description"), _description(body.get("description"))
     if not schema["properties"]:
         found, rest = documented(text)
         if found is not None:
@@ -198,8 +195,6 @@ def _tool(server_id: str, raw: Json, name: str, repeated: frozenset[str]) -> _Ma
                 notes["recovered"] = [f"arguments documented in the description only: {clean(names, 300)}"]
     if isinstance(text, str) and BOILERPLATE.match(clean(text, DESCRIPTION_LENGTH)):
         notes["boilerplate"] = ["a hosting site's words left out of the description"]
-    elif repeated and isinstance(text, str) and any(one in text for one in repeated):
-        notes["boilerplate"] = ["sentences that most tools of the server share left out"]
     result = next((body[key] for key in ("outputSchema", "output_schema") if key in body), None)
     output: Json | None = None
     remarks = list(mended)
@@ -251,18 +246,6 @@ def _schemas_lost(found: list[Any]) -> bool:
     return len(schemas) >= FEW and not any(isinstance(one, dict) and "properties" in one for one in schemas)
 
 
-def _repeated(found: list[Any]) -> frozenset[str]:
-    """Sentences that most tools of a server share; what looks like an argument's line is none."""
-    count: Counter[str] = Counter()
-    for raw in found:
-        text = _function(raw).get("description") if isinstance(raw, dict) else None
-        if isinstance(text, str):
-            parts = {part.strip() for part in SENTENCE.split(text[: 2 * DESCRIPTION_LENGTH])}
-            count.update(part for part in parts if len(part.split()) >= REPEATED and ":" not in part)
-    least = max(REPEATED, 0.6 * len(found))
-    return frozenset(part for part, times in count.items() if times >= least)
-
-
 def _function(raw: Json) -> Json:
     """The definition itself, where it stands inside OpenAI's ``{"type": "function", "function": …}``."""
     inner = raw.get("function")
@@ -274,12 +257,9 @@ def _name(raw: object) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _description(text: object, repeated: frozenset[str]) -> str:
+def _description(text: object) -> str:
     cleaned = clean(text, DESCRIPTION_LENGTH)
     cleaned = BOILERPLATE.sub("", cleaned).strip()
-    if repeated:
-        kept = [part for part in SENTENCE.split(cleaned) if part.strip() not in repeated]
-        cleaned = " ".join(kept).strip() or cleaned
     return "" if is_placeholder(cleaned) else cleaned
 
 
