@@ -184,7 +184,7 @@ def _tool(server_id: str, raw: Json, name: str) -> _Made:
     arguments = _arguments(body)
     schema, mended = input_schema(arguments)
     if isinstance(arguments, dict) and arguments.get("$comment") == RECOVERED:
-        schema["$comment"] = RECOVERED
+        schema = {"type": "object", "$comment": RECOVERED, **schema}
     text, description = body.get("description"), _description(body.get("description"))
     if not schema["properties"]:
         found, rest = documented(text)

@@ -251,8 +251,9 @@ def _entries(said: _Listing, shown: str, ids: Ids) -> list[ImportServer | BadEnt
     """The listing as servers, in parts that fit a message, and what is to be said of it."""
     made: list[ImportServer | BadEntry] = []
     if not said.tools:
-        reason = "it lists no tools"
-        return [BadEntry(shown, reason, "nothing to do: there is nothing to use", "no_tools")]
+        if said.cut:
+            return [BadEntry(shown, f"{said.cut} at once", "have it list less", "too_many")]
+        return [BadEntry(shown, "it lists no tools", "nothing to do: there is nothing to use", "no_tools")]
     name = said.name or shown
     parts: list[list[Any]] = [[]]
     used = 0
