@@ -155,7 +155,7 @@ class _Reader:
         if ref in chain or len(chain) >= self.refs:
             kind = _kind(target) if isinstance(target, dict) else ""
             return {"type": kind} if kind else {}
-        return self.schema(target, (*chain, ref), depth + 1)
+        return self.schema(target, (*chain, ref), depth)
 
     def say(self, out: Json, node: Json) -> None:
         """The keywords that stand for themselves."""

@@ -1,4 +1,4 @@
-"""A real MCP server, written with the SDK: ``python -m tests.support.mcp_shop [stdio|streamable-http|sse PORT]``."""
+"""A real MCP server, written with the SDK: ``python -m tests.support.mcp_shop [TRANSPORT PORT]``."""
 
 from __future__ import annotations
 
