@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from schemas.catalog import ImportServer, ServerImported, ServerRejected, ServerSpec
 from services.cluster_registry.folding import folded, identities
 from services.cluster_registry.labels import judge, labelled_domains, server_text
 from services.cluster_registry.normalize import cleaning, code
+
+JUDGED: Final = "labels_judged"
+"""Says of a written catalog's server that its labels are judged."""
 
 
 @dataclass(slots=True)
@@ -46,6 +50,8 @@ def clean_catalog(commands: Iterable[ImportServer]) -> CleanCatalog:
         made.offered[server] = len(listed) if isinstance(listed, list) else 0
         made.counts[server] = done.counts
         labels[server] = labelled_domains(command.server)
+        if command.server.get(JUDGED) is True:  # by an import before this one
+            made.judged.add(server)
         if isinstance(done.event, ServerImported):
             made.imported[server] = done.event
         else:
@@ -56,7 +62,9 @@ def clean_catalog(commands: Iterable[ImportServer]) -> CleanCatalog:
         server: server_text(spec.name, spec.description, (tool.name for tool in spec.tools))
         for server, spec in specs.items()
     }
-    classifier = judge((labels[server], texts[server]) for server in specs if labels[server])
+    classifier = judge(
+        (labels[server], texts[server]) for server in specs if labels[server] and server not in made.judged
+    )
     copies = folded({server: identities(spec.tools) for server, spec in specs.items()})
     for server, spec in specs.items():
         domains = labels[server] or (classifier.domain(texts[server]),)

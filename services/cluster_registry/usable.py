@@ -52,5 +52,5 @@ def takes_nothing(name: str, description: str) -> bool:
         return not set(parts) & CHANGES
     if len(parts) <= 2 and set(parts) & STATES:
         return True
-    of_all = parts[-1] != singular(parts[-1]) or bool(WHOLE.search(name))
+    of_all = parts[-1] != singular(parts[-1]) or bool(WHOLE.search(" ".join(parts)))
     return bool(set(parts) & TELLS) and of_all and bool(WHOLE.search(first))

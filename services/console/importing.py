@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from schemas.catalog import ImportServer, Json, ServerSpec, ToolSpec
-from services.cluster_registry.cleaning import CleanCatalog, clean_catalog
+from services.cluster_registry.cleaning import JUDGED, CleanCatalog, clean_catalog
 from services.console.catalog_entries import BadEntry, Ids
 from services.console.catalog_files import read_servers
 from services.console.errors import FAILED, USAGE, UserError
@@ -121,7 +121,7 @@ def lines(servers: Sequence[ServerSpec], judged: Collection[str] = ()) -> Iterat
         raw: Json = {"id": server.id, "name": server.name, "description": server.description}
         raw["labels"] = list(server.domains)
         if server.id in judged:
-            raw["labels_judged"] = True
+            raw[JUDGED] = True
         raw["tools"] = [_tool(tool) for tool in server.tools]
         yield json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
