@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from schemas.catalog import ToolSpec
-from services.cluster_registry.normalize import canonical
 
 SIZE: Final = 8
 
@@ -20,7 +19,7 @@ def identities(tools: tuple[ToolSpec, ...]) -> tuple[bytes, ...]:
     """What is the same of two tools that are the same but for their server."""
     return tuple(
         hashlib.blake2b(
-            canonical(tool.model_dump(mode="json", exclude={"server", "original_name"})).encode(),
+            tool.model_dump_json(exclude={"server", "original_name"}).encode(),
             digest_size=SIZE,
         ).digest()
         for tool in tools

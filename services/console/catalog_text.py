@@ -21,6 +21,7 @@ MAX_YAML_CHARS: Final = 64 * 1024 * 1024
 INTEGER: Final = re.compile(r"[-+]?[0-9]{1,300}\Z")
 NUMBER: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 GZIP_MAGIC: Final = b"\x1f\x8b"
+SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 BOM: Final = b"\xef\xbb\xbf"
 YAML_NAMES: Final = (".yaml", ".yml")
 YAML_START: Final = re.compile(rb"(?:\s|#[^\n]*\n|---\s)*[\"']?(?:openapi|swagger)[\"']?\s*:")
@@ -88,10 +89,7 @@ def parse_json(text: bytes) -> Any:
         raise Unreadable(f"not JSON: {error}", "mend or remove it") from None
     if _deeper_than(value, MAX_DEPTH):
         raise _too_deep()
-    try:
-        decoded.encode()
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
+    if SURROGATE.search(decoded):
         # Halves of surrogate pairs, written as escapes, are text that no UTF-8 message can carry.
         return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     return value
