@@ -40,7 +40,7 @@ def import_catalog(
 ) -> int:
     """Make one cleaned catalog of dumps, documents and running servers, for --catalog; say what is usable."""
     from services.console import importing
-    from services.console.mcp_live import Limits
+    from services.console.mcp_transports import Limits
 
     files, live = list(sources or ()), list(mcp or ())
     if not files and not live:

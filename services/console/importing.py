@@ -20,7 +20,8 @@ from services.console.catalog_entries import BadEntry, Ids
 from services.console.catalog_files import read_servers
 from services.console.errors import FAILED, USAGE, UserError
 from services.console.export import write_atomically
-from services.console.mcp_live import Limits, read_server
+from services.console.mcp_live import read_server
+from services.console.mcp_transports import Limits
 
 ENDINGS: Final = (".json", ".jsonl", ".ndjson", ".yaml", ".yml")
 MAX_FILES: Final = 10_000

@@ -9,48 +9,32 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
-import os
 import shlex
-import threading
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from schemas.catalog import ImportServer, Json
 from services.console.catalog_entries import MAX_SERVER_BYTES, UNPRINTABLE, BadEntry, Ids, entry
+from services.console.catalog_parts import in_parts
 from services.console.errors import FAILED, UserError
+from services.console.mcp_transports import (
+    GivenUp,
+    LastWords,
+    Limits,
+    called,
+    called_by_sse,
+    clipped,
+    quiet_sdk,
+    started,
+)
 from services.console.stopping import handled_signals
 
-MAX_TOOLS_A_SERVER: Final = 500
-"""What the registry takes of one server is 512; a larger one is imported as several."""
 MAX_PAGES: Final = 100
 MAX_GARBAGE: Final = 100
 """Lines that are no messages, before the server is given up."""
-WORDS_BYTES: Final = 2_000
-"""How much of the end of a server's stderr is kept to be shown."""
 DESCRIPTION_LENGTH: Final = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of one server: seconds until it has started, and for each page; tools and bytes in all."""
-
-    start_s: float = 30.0
-    page_s: float = 30.0
-    tools: int = 2_000
-    size_bytes: int = 16 * 1024 * 1024
-
-
-class _Gave(Exception):  # noqa: N818  (never leaves this module)
-    """The server cannot be imported: why, and what to do."""
-
-    def __init__(self, code: str, reason: str, advice: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
-        self.advice = advice
 
 
 @dataclass(slots=True)
@@ -96,11 +80,11 @@ def read_server(
     command = [] if url else _command(source)
     shown = _shown(url) if url else UNPRINTABLE.sub("?", source)[:120]
     env = _passed(pass_on, environ or {})
-    said, words = _Listing(), _Words()
+    said, words = _Listing(), LastWords()
     try:
-        with words.pipe() as stderr, _quiet_sdk():
+        with words.pipe() as stderr, quiet_sdk():
             anyio.run(_listen, url, command, env, stderr, said, bounds)
-    except _Gave as gave:
+    except GivenUp as gave:
         more = f", as {said.garbage[0]!r}" if gave.code == "garbage" else ""
         if said.garbage and not more:
             more = f"; a line on its stdout is no message: {said.garbage[0]!r}"
@@ -118,16 +102,16 @@ async def _listen(
 
     with anyio.CancelScope() as scope, handled_signals(scope.cancel):
         if not url:
-            await _ask("stdio", _started(command, env, stderr), said, limits)
+            await _ask("stdio", started(command, env, stderr), said, limits)
             return
         try:
-            await _ask("streamable HTTP", _called(url, limits), said, limits)
-        except _Gave as gave:
+            await _ask("streamable HTTP", called(url, limits), said, limits)
+        except GivenUp as gave:
             if gave.code == "timeout":
                 raise
             try:
-                await _ask("SSE", _called_by_sse(url, limits), said, limits)
-            except _Gave:
+                await _ask("SSE", called_by_sse(url, limits), said, limits)
+            except GivenUp:
                 raise gave from None
     if scope.cancelled_caught:
         raise KeyboardInterrupt
@@ -139,7 +123,7 @@ async def _ask(
     """Connect, shake hands, and read the pages.
 
     Raises:
-        _Gave: the server did not do its part.
+        GivenUp: the server did not do its part.
     """
     import anyio
     from mcp import ClientSession, MCPError
@@ -175,23 +159,23 @@ async def _ask(
     except TimeoutError:
         seconds = limits.start_s if asked == "initialize" else limits.page_s
         advice = "See whether it runs by itself; give it longer with --timeout SECONDS"
-        raise _Gave("timeout", f"no answer to {asked} within {seconds:g} s over {by}", advice) from None
+        raise GivenUp("timeout", f"no answer to {asked} within {seconds:g} s over {by}", advice) from None
     except Exception as error:  # noqa: BLE001  (whatever a stranger's server leads to is told)
         cause = _cause(error)
-        if isinstance(cause, _Gave):
+        if isinstance(cause, GivenUp):
             raise cause from None
         if isinstance(cause, MCPError):
-            text = f"{asked} failed over {by}: {_clipped(cause.message)}"
+            text = f"{asked} failed over {by}: {clipped(cause.message)}"
             if cause.code == _closed():
                 text = f"it ended, or closed the connection, before it answered {asked} over {by}"
-            raise _Gave("no_answer", text, "see whether it runs by itself, and what it prints") from None
-        text = f"cannot be reached over {by}: {type(cause).__name__}: {_clipped(str(cause))}"
+            raise GivenUp("no_answer", text, "see whether it runs by itself, and what it prints") from None
+        text = f"cannot be reached over {by}: {type(cause).__name__}: {clipped(str(cause))}"
         if isinstance(cause, OSError) and by == "stdio":
             text = f"cannot be started: {cause.strerror or cause}"
-        raise _Gave("no_answer", text, "check the command or the URL") from None
+        raise GivenUp("no_answer", text, "check the command or the URL") from None
     if flooded.cancelled_caught:
         advice = "An MCP server over stdio prints messages only; have it log to stderr"
-        raise _Gave("garbage", f"{MAX_GARBAGE} lines on stdout are no messages", advice)
+        raise GivenUp("garbage", f"{MAX_GARBAGE} lines on stdout are no messages", advice)
 
 
 async def _introduce(session: Any, said: _Listing) -> None:
@@ -232,7 +216,7 @@ def _take(page: Json, said: _Listing, limits: Limits) -> str:
     """Add a page's tools; returns the next page's cursor, or ""."""
     tools = page.get("tools")
     if not isinstance(tools, list):
-        raise _Gave("no_answer", "its answer to tools/list has no list of tools", "it does not speak MCP")
+        raise GivenUp("no_answer", "its answer to tools/list has no list of tools", "it does not speak MCP")
     for tool in tools:
         size = len(json.dumps(tool))
         if len(said.tools) >= limits.tools or said.size_bytes + size > limits.size_bytes:
@@ -254,20 +238,9 @@ def _entries(said: _Listing, shown: str, ids: Ids) -> list[ImportServer | BadEnt
         if said.cut:
             return [BadEntry(shown, f"{said.cut} at once", "have it list less", "too_many")]
         return [BadEntry(shown, "it lists no tools", "nothing to do: there is nothing to use", "no_tools")]
-    name = said.name or shown
-    parts: list[list[Any]] = [[]]
-    used = 0
-    for tool in said.tools:
-        size = len(json.dumps(tool, ensure_ascii=False).encode("utf-8", "replace"))
-        if len(parts[-1]) >= MAX_TOOLS_A_SERVER or used + size > MAX_SERVER_BYTES - 10_000:
-            parts.append([])
-            used = 0
-        parts[-1].append(tool)
-        used += size
-    for number, part in enumerate(parts, start=1):
-        title = f"{name} ({number} of {len(parts)})" if len(parts) > 1 else name
-        raw = {"name": title, "description": said.description, "tools": part}
-        made.append(entry(raw, shown, name, ids, MAX_SERVER_BYTES))
+    about = {"name": said.name or shown, "description": said.description}
+    for raw in in_parts(about, said.tools, MAX_SERVER_BYTES):
+        made.append(entry(raw, shown, about["name"], ids, MAX_SERVER_BYTES))
     if said.cut:
         what = f"{said.cut}: the first {len(said.tools)} are taken"
         made.append(BadEntry(shown, what, "the others are left out", "too_many"))
@@ -275,105 +248,6 @@ def _entries(said: _Listing, shown: str, ids: Ids) -> list[ImportServer | BadEnt
         what = f"{len(said.garbage)} lines on stdout are no messages, as {said.garbage[0]!r}"
         made.append(BadEntry(shown, what, "have it log to stderr; its tools are taken", "garbage"))
     return made
-
-
-def _started(
-    command: list[str], env: dict[str, str], stderr: int
-) -> contextlib.AbstractAsyncContextManager[Any]:
-    from mcp import StdioServerParameters, stdio_client
-
-    parameters = StdioServerParameters(
-        command=command[0], args=command[1:], env=env, encoding_error_handler="replace"
-    )
-    errlog: Any = stderr
-    return stdio_client(parameters, errlog=errlog)
-
-
-@contextlib.asynccontextmanager
-async def _called(url: str, limits: Limits) -> AsyncIterator[Any]:
-    from mcp.client.streamable_http import streamable_http_client
-
-    async with (
-        _http_client(limits) as client,
-        streamable_http_client(url, http_client=client, max_sse_event_size=limits.size_bytes) as streams,
-    ):
-        yield streams
-
-
-def _called_by_sse(url: str, limits: Limits) -> contextlib.AbstractAsyncContextManager[Any]:
-    from mcp.client.sse import sse_client
-
-    factory: Any = lambda **given: _http_client(limits, headers=given["headers"], auth=given["auth"])  # noqa: E731
-    return sse_client(url, timeout=limits.page_s, httpx_client_factory=factory)
-
-
-def _http_client(limits: Limits, **more: Any) -> Any:
-    """An HTTP client that reads at most ``size_bytes`` of one response."""
-    import httpx2
-
-    class Bounded(httpx2.AsyncByteStream):
-        def __init__(self, inner: Any) -> None:
-            self.inner = inner
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            count = 0
-            async for chunk in self.inner:
-                count += len(chunk)
-                if count > 2 * limits.size_bytes:
-                    raise _Gave("too_large", f"an answer of more than {count} bytes", "ask it for less")
-                yield chunk
-
-        async def aclose(self) -> None:
-            await self.inner.aclose()
-
-    class Transport(httpx2.AsyncHTTPTransport):
-        async def handle_async_request(self, request: Any) -> Any:
-            response = await super().handle_async_request(request)
-            response.stream = Bounded(response.stream)
-            return response
-
-    return httpx2.AsyncClient(timeout=httpx2.Timeout(limits.page_s), transport=Transport(), **more)
-
-
-class _Words:
-    """The end of what a server prints to stderr, read in a thread so that it never waits for us."""
-
-    def __init__(self) -> None:
-        self.tail = b""
-
-    @contextlib.contextmanager
-    def pipe(self) -> Iterator[int]:
-        """A file descriptor to write to."""
-        reading, writing = os.pipe()
-        reader = threading.Thread(target=self._read, args=(reading,), daemon=True)
-        reader.start()
-        try:
-            yield writing
-        finally:
-            os.close(writing)
-            reader.join(timeout=1.0)
-
-    def _read(self, reading: int) -> None:
-        with os.fdopen(reading, "rb", buffering=0) as stream:
-            while chunk := stream.read(65536):
-                self.tail = (self.tail + chunk)[-WORDS_BYTES:]
-
-    def text(self) -> str:
-        """Its last line."""
-        lines = self.tail.decode("utf-8", "replace").strip().splitlines()
-        return _clipped(lines[-1]) if lines else ""
-
-
-@contextlib.contextmanager
-def _quiet_sdk() -> Iterator[None]:
-    """What the SDK logs of every broken line is counted and told here, once."""
-    logger = logging.getLogger("mcp")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _closed() -> int:
@@ -393,11 +267,7 @@ def _line(error: Exception) -> str:
     """The line that could not be parsed, as far as the SDK's error still has it."""
     errors = getattr(error, "errors", None)
     found = errors(include_url=False)[0].get("input") if callable(errors) else str(error)
-    return _clipped(found if isinstance(found, str) else json.dumps(found, default=str))
-
-
-def _clipped(text: str) -> str:
-    return UNPRINTABLE.sub(" ", " ".join(text[:2000].split()))[:160]
+    return clipped(found if isinstance(found, str) else json.dumps(found, default=str))
 
 
 def _url(source: str) -> str:

@@ -9,19 +9,17 @@ out with its reason. An API too large for a message becomes several servers, res
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from schemas.catalog import Json
+from services.console.catalog_parts import in_parts
 from services.console.openapi_schemas import Document, Refused, merge
 
 METHODS: Final = ("get", "post", "put", "patch", "delete", "head", "options")
 MAX_OPERATIONS: Final = 20_000
-MAX_TOOLS: Final = 500
-"""Tools of one server; the registry takes 512."""
 MAX_ARGUMENTS: Final = 100
 DESCRIPTION_LENGTH: Final = 1000
 PLACES: Final = ("path", "query", "header", "formData", "body")
@@ -77,11 +75,7 @@ def servers_of(value: Json, fallback: str, max_server_bytes: int) -> Iterator[Js
         yield Left("/paths", "no_operations", "none of its operations can be read")
         return
     about = _about(value, fallback)
-    room = max_server_bytes - len(json.dumps(about, ensure_ascii=False).encode()) - 1_000
-    parts = _parts(tools, room)
-    for number, part in enumerate(parts, start=1):
-        title = {"name": f"{about['name']} ({number} of {len(parts)})"} if len(parts) > 1 else {}
-        yield {**about, **title, "tools": part}
+    yield from in_parts(about, tools, max_server_bytes)
 
 
 class _Operations:
@@ -317,44 +311,3 @@ def _about(root: Json, fallback: str) -> Json:
     if isinstance(labels, list):
         made["labels"] = [label for label in labels[:10] if isinstance(label, str)]
     return made
-
-
-def _parts(tools: list[Json], room_bytes: int) -> list[list[Json]]:
-    """The tools as they fit into servers: whole resources together where they fit."""
-    sizes = [len(json.dumps(tool, ensure_ascii=False).encode("utf-8", "replace")) + 1 for tool in tools]
-    if len(tools) <= MAX_TOOLS and sum(sizes) <= room_bytes:
-        return [tools]
-    groups: dict[str, list[tuple[Json, int]]] = {}
-    shared = _shared_segments([tool["annotations"]["path"] for tool in tools])
-    for tool, size in zip(tools, sizes, strict=True):
-        segments = _segments(tool["annotations"]["path"])[shared:]
-        groups.setdefault(segments[0] if segments else "", []).append((tool, size))
-    parts: list[list[Json]] = [[]]
-    count, used = 0, 0
-    for group in groups.values():
-        whole = sum(size for _, size in group)
-        if count + len(group) > MAX_TOOLS or used + whole > room_bytes:
-            parts.append([])
-            count, used = 0, 0
-        for tool, size in group:
-            if count >= MAX_TOOLS or used + size > room_bytes:
-                parts.append([])
-                count, used = 0, 0
-            parts[-1].append(tool)
-            count, used = count + 1, used + size
-    return [part for part in parts if part]
-
-
-def _segments(path: str) -> list[str]:
-    return [segment for segment in path.split("/") if segment]
-
-
-def _shared_segments(paths: list[str]) -> int:
-    """How many segments all paths begin with."""
-    split = [_segments(path) for path in paths]
-    shared = 0
-    for column in zip(*split, strict=False):
-        if len(set(column)) > 1:
-            break
-        shared += 1
-    return shared

@@ -20,7 +20,8 @@ from aiohttp import web
 from schemas.catalog import ImportServer
 from services.console.catalog_entries import BadEntry, Ids
 from services.console.errors import UserError
-from services.console.mcp_live import Limits, read_server
+from services.console.mcp_live import read_server
+from services.console.mcp_transports import Limits
 from tests.support.server_process import listening
 
 ROOT = Path(__file__).resolve().parents[2]
