@@ -40,6 +40,7 @@ PARAM: Final = re.compile(
 )
 NO_NAMES: Final = word_set(
     "e g i eg ie example examples note notes default defaults http https warning important tip hint usage "
+    "mean means have has str int float bool list dict "
     "see optional required or and if returns return raises where one values supported options allowed valid "
     "following with for format formats the a an in is are be can will must should when use either "
     "parameter parameters args arguments params keys fields attributes properties"
@@ -94,6 +95,7 @@ TEXT_KINDS: Final = (
         ),
     ),
 )
+TYPED: Final = re.compile(r"((?:str|int|float|bool|list|dict|List|Dict|Optional)(?:\[[^\]]*\])?)\s*:\s+")
 PAGING: Final = word_set(
     "limit offset page cursor per_page page_size pagesize items_per_page max_results maxresults count sort "
     "sort_by order order_by direction start_at startat page_token next_token expand fields"
@@ -182,6 +184,9 @@ def _schema(found: list[tuple[str, str, str]]) -> Json:
 
 def _argument(name: str, kind: str, text: str) -> Json:
     """The schema of one argument, as far as its words tell."""
+    typed = TYPED.match(text)  # port: int: the port
+    if typed and not kind:
+        kind, text = typed[1], text[typed.end() :]
     said = clean(text.strip(" -–—"), TEXT_LENGTH)
     type_ = _type(name, kind, said)
     made: Json = {"type": type_}

@@ -186,10 +186,16 @@ def test_arguments_run_together_into_one_line_are_recovered():
         ("List. Args: kind: Type - ec: Executive - pm: Presidential number: Its number", ["kind", "number"]),
         ("Search. Args: gl: Country code. See Google countries: https://x.test/c hl: Language", ["gl", "hl"]),
         ("Args:\n        table: The table", ["table"]),
+        ("Set. Args: - name: str: Its name - port: int: Its port", ["name", "port"]),
     ],
 )
 def test_the_habits_of_docstrings_are_read(description, names):
     assert list(recovered(description).input_schema["properties"]) == names
+
+
+def test_a_type_between_name_and_text_is_read():
+    found = recovered("Set. Args: - name: str: Its name - port: int: Its port")
+    assert found.input_schema["properties"]["port"] == {"type": "integer", "description": "Its port"}
 
 
 def test_a_section_that_names_only_the_servers_own_context_says_that_nothing_is_taken():
