@@ -26,9 +26,10 @@ from schemas.catalog import (
     ServerRetired,
 )
 from schemas.envelope import Envelope
+from services.cluster_registry.folding import folded, identities
 from services.cluster_registry.formation import digest, server_clusters
-from services.cluster_registry.labels import DomainClassifier
-from services.cluster_registry.normalize import normalize
+from services.cluster_registry.labels import DomainClassifier, judge, server_text
+from services.cluster_registry.normalize import code, normalize
 from services.kit.service import Draft
 
 BATCH: Final = 64
@@ -59,6 +60,8 @@ class Standing:
     """Name, description and tool names, for the domain classifier; "" when the server is labelled."""
     dropped: tuple[str, ...]
     """Reason codes of its dropped tools."""
+    identities: tuple[bytes, ...]
+    """Of its tools; those that are the same in several servers are folded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class Plan:
     refused: dict[str, str]
     servers: tuple[str, ...]
     classifier: DomainClassifier | None
+    folded: dict[str, frozenset[int]]
+    """Places of the tools of each server that are copies of others'."""
     next_server: int = 0
     due: deque[Cluster] = field(default_factory=deque)
     hashes: list[tuple[str, str]] = field(default_factory=list)
@@ -227,10 +232,10 @@ def _plan(state: State, command: str, order: FormClusters) -> Plan:
     unlabelled = any(not standing.domains for standing in labelled)
     classifier = None
     if unlabelled:
-        classifier = DomainClassifier.of(
-            (standing.domains, standing.text) for standing in labelled if standing.domains
-        )
-    return Plan(command, servers, refused, tuple(sorted(servers)), classifier)
+        classifier = judge((standing.domains, standing.text) for standing in labelled if standing.domains)
+    copies = folded({server: standing.identities for server, standing in servers.items()})
+    whole = {server for server, places in copies.items() if len(places) == len(servers[server].identities)}
+    return Plan(command, servers, refused, tuple(sorted(servers.keys() - whole)), classifier, copies)
 
 
 def _plan_server(state: State, plan: Plan, order: FormClusters) -> None:
@@ -243,6 +248,8 @@ def _plan_server(state: State, plan: Plan, order: FormClusters) -> None:
         assert plan.classifier is not None
         domains = (plan.classifier.domain(standing.text),)
     spec = _unpack(standing.packed)
+    copies = plan.folded.get(server_id, frozenset())
+    spec["tools"] = [tool for place, tool in enumerate(spec["tools"]) if place not in copies]
     made, edges = server_clusters(spec, domains, order.min_tools, order.max_tools)
     plan.tools += len(spec["tools"])
     plan.edges += edges
@@ -257,6 +264,7 @@ def _catalog(plan: Plan) -> CatalogFormed:
     rejected = Counter(plan.refused.values())
     for standing in plan.standing.values():
         rejected.update(standing.dropped)
+    rejected["folded"] += sum(map(len, plan.folded.values()))
     return CatalogFormed(
         hash=digest([cluster_hash for _, cluster_hash in plan.hashes]),
         clusters=tuple(cluster_id for cluster_id, _ in plan.hashes),
@@ -264,30 +272,25 @@ def _catalog(plan: Plan) -> CatalogFormed:
         tools=plan.tools,
         edges=plan.edges,
         tools_per_domain=dict(sorted(plan.tools_per_domain.items())),
-        rejected=dict(sorted(rejected.items())),
+        rejected={reason: count for reason, count in sorted(rejected.items()) if count},
     )
 
 
 def _reply(data: ServerImported | ServerRejected | ServerRetired | CatalogFormed) -> Answer:
     if isinstance(data, ServerImported):
         return _standing(data)
-    return Refused(_code(data.reason)) if isinstance(data, ServerRejected) else data
+    return Refused(code(data.reason)) if isinstance(data, ServerRejected) else data
 
 
 def _standing(imported: ServerImported) -> Standing:
     server = imported.server
-    names = " ".join(tool.name for tool in server.tools)
     return Standing(
         packed=zlib.compress(server.model_dump_json(exclude_defaults=True).encode(), 1),
         domains=server.domains,
-        text=f"{server.name} {server.description} {names}"[:8_000],
-        dropped=tuple(_code(dropped.reason) for dropped in imported.dropped),
+        text=server_text(server.name, server.description, (tool.name for tool in server.tools)),
+        dropped=tuple(code(dropped.reason) for dropped in imported.dropped),
+        identities=identities(server.tools),
     )
-
-
-def _code(reason: str) -> str:
-    """The part of a reason that can be counted."""
-    return reason.partition(":")[0].strip()
 
 
 def _pack(value: Json) -> bytes:

@@ -1,7 +1,8 @@
 """Domains of servers: as they are labelled, or else judged by the words of the labelled ones.
 
-The judge is a multinomial naive Bayes classifier over token counts with add-one smoothing (ours; the
-paper says only that domains were assigned). It is transparent: its evidence is a table of counts.
+The judge is a multinomial naive Bayes classifier over token counts (ours; the paper says only that domains
+were assigned). It is transparent: its evidence is a table of counts. ``python -m benchmarks.domains`` says
+how well it does.
 """
 
 from __future__ import annotations
@@ -14,12 +15,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.catalog import Json
+from services.cluster_registry.domain_words import DOMAINS, WORDS
 from services.cluster_registry.text import singular, snake_case, word_set, words
 
 GENERAL: Final = "general"
 """The domain of a server that nothing can be said about."""
 MAX_DOMAINS: Final = 3
 MAX_TOKENS: Final = 2_000
+TEXT_LENGTH: Final = 8_000
+CAP: Final = 3
+SMOOTHING: Final = 0.1
+ENOUGH: Final = 50
+"""So many labelled servers of a catalog judge its others by themselves."""
 STOP: Final = word_set(
     "a an and api apis are as at be by can data for from get has have in into is it its list of on or "
     "our post put server service set that the their this to tool tools use used using via with you your "
@@ -49,9 +56,18 @@ def tokens(text: str) -> tuple[str, ...]:
     return tuple(kept)[:MAX_TOKENS]
 
 
+def server_text(name: str, description: str, tools: Iterable[str]) -> str:
+    """What a server's domain is judged by: its name and description, and its tools' names."""
+    return f"{name} {description} {' '.join(tools)}"[:TEXT_LENGTH]
+
+
 @dataclass(slots=True)
 class DomainClassifier:
-    """Naive Bayes from token counts to the domains seen in one catalog's labelled servers."""
+    """Naive Bayes from token counts to domains.
+
+    ``counts`` has of each domain how often its servers have a word, of one server at most ``CAP`` times: a
+    long list of tools says little more than one.
+    """
 
     servers: Counter[str] = field(default_factory=Counter)
     counts: dict[str, Counter[str]] = field(default_factory=dict)
@@ -62,32 +78,70 @@ class DomainClassifier:
         """A classifier made from (domains, text) of each labelled server; the first domain counts."""
         made = cls()
         for domains, text in labelled:
-            made.servers[domains[0]] += 1
-            seen = Counter(tokens(text))
-            made.counts.setdefault(domains[0], Counter()).update(seen)
-            made.vocabulary.update(seen)
+            made.add(domains[0], text)
         return made
+
+    @classmethod
+    def of_table(cls) -> DomainClassifier:
+        """The classifier of the counts that come with the program."""
+        made = cls()
+        names = []
+        for entry in DOMAINS.split():
+            name, _, servers = entry.rpartition(":")
+            names.append(name)
+            made.servers[name] = int(servers)
+            made.counts[name] = Counter()
+        for entry in WORDS.split():
+            word, _, numbers = entry.partition(":")
+            pairs = [int(number) for number in numbers.split(",")]
+            for at, count in zip(pairs[::2], pairs[1::2], strict=True):
+                made.counts[names[at]][word] = count
+            made.vocabulary.add(word)
+        return made
+
+    def add(self, domain: str, text: str) -> None:
+        """Count one labelled server."""
+        self.servers[domain] += 1
+        seen = Counter({word: min(n, CAP) for word, n in Counter(tokens(text)).items()})
+        self.counts.setdefault(domain, Counter()).update(seen)
+        self.vocabulary.update(seen)
 
     def scores(self, text: str) -> Mapping[str, float]:
         """Log-probability of each domain, up to a constant; empty when no word is known."""
-        known = sorted((word, n) for word, n in Counter(tokens(text)).items() if word in self.vocabulary)
+        known = sorted(
+            (word, min(n, CAP)) for word, n in Counter(tokens(text)).items() if word in self.vocabulary
+        )
         if not known:
             return {}
         total = sum(self.servers.values())
         result = {}
         for domain in sorted(self.counts):
             counts = self.counts[domain]
-            size = math.log(sum(counts.values()) + len(self.vocabulary))
+            size = math.log(sum(counts.values()) + SMOOTHING * len(self.vocabulary))
             result[domain] = math.log(self.servers[domain] / total) + math.fsum(
-                # A word that a long list of tools repeats says little more than one that stands there once.
-                (1 + math.log(n)) * (math.log(counts[word] + 1) - size)
-                for word, n in known
+                n * (math.log(counts[word] + SMOOTHING) - size) for word, n in known
             )
         return result
 
-    def domain(self, text: str) -> str:
-        """The likeliest domain; ``general`` when there is no labelled server or no known word."""
+    def ranked(self, text: str) -> tuple[str, ...]:
+        """The domains, likeliest first; () when no word is known."""
         scores = self.scores(text)
-        if not scores:
-            return GENERAL
-        return min(scores, key=lambda domain: (-scores[domain], domain))
+        return tuple(sorted(scores, key=lambda domain: (-scores[domain], domain)))
+
+    def domain(self, text: str) -> str:
+        """The likeliest domain; ``general`` when no word is known."""
+        return next(iter(self.ranked(text)), GENERAL)
+
+
+def judge(labelled: Iterable[tuple[Sequence[str], str]]) -> DomainClassifier:
+    """Who judges a catalog's servers without a label, given (domains, text) of those with one.
+
+    Its own labelled servers, if they are ``ENOUGH``; else the table's counts, and theirs with them.
+    """
+    servers = list(labelled)
+    if len(servers) >= ENOUGH:
+        return DomainClassifier.of(servers)
+    made = DomainClassifier.of_table()
+    for domains, text in servers:
+        made.add(domains[0], text)
+    return made

@@ -66,14 +66,19 @@ def input_schema(raw: object) -> tuple[Json, tuple[str, ...]]:
     """
     if raw is None or raw == {} or raw is True:
         return {"type": "object", "properties": {}}, ()
-    schema, notes = _resolved(raw)
+    inner, unwrapped = _unwrapped(raw)
+    schema, notes = _resolved(inner)
     schema, merged = _without_top_combinators(schema)
     kind = schema.get("type")
     if isinstance(kind, list) and "object" in kind:
         kind = "object"
     if kind not in (None, "object"):
         raise InvalidSchema(f"the input schema is of type {kind!r}; a tool's arguments are an object")
-    return {**schema, "type": "object", "properties": schema.get("properties", {})}, notes + merged
+    return {**schema, "type": "object", "properties": schema.get("properties", {})}, (
+        *unwrapped,
+        *notes,
+        *merged,
+    )
 
 
 def output_schema(raw: object) -> tuple[Json, tuple[str, ...]]:
@@ -83,6 +88,18 @@ def output_schema(raw: object) -> tuple[Json, tuple[str, ...]]:
         InvalidSchema: it is no schema, or too large.
     """
     return _resolved(raw)
+
+
+def _unwrapped(raw: object) -> tuple[object, tuple[str, ...]]:
+    """A schema whose ``properties`` are the whole schema once more, taken from there."""
+    inner = raw.get("properties") if isinstance(raw, dict) else None
+    if (
+        isinstance(inner, dict)
+        and inner.get("type") == "object"
+        and isinstance(inner.get("properties"), dict)
+    ):
+        return inner, ("the properties held the whole schema once more; it is taken from there",)
+    return raw, ()
 
 
 def _resolved(raw: object) -> tuple[Json, tuple[str, ...]]:

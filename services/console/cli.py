@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from services.console import cli_dead, cli_stack
+from services.console import cli_dead, cli_import, cli_stack
 from services.console.cli_options import AsJson, OnStack, Where
 from services.console.errors import FAILED, INTERRUPTED, UserError, complain, explain, print_json
 
@@ -33,11 +33,12 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_dead.app, name="dead")
+app.command("import")(cli_import.import_catalog)
 
 ROLES_HELP: Final = "(roles: planner, user, assistant, tools, judge, or all)"
 Catalog = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="MCP tools/list dump: JSON or JSONL, may be gzipped [built-in]."),
+    typer.Option(metavar="FILE", help="What `tds import` wrote, or any of the files it reads [built-in]."),
 ]
 Trajectories = Annotated[
     int | None, typer.Option("--trajectories", "-n", metavar="N", help="How many [100].")

@@ -22,6 +22,7 @@ from tests.release.bench import Bench, Findings, Skipped
 CHECKS = (
     "demo",
     "real_apis",
+    "imports",
     "validator",
     "counterfactual",
     "defects",

@@ -474,10 +474,55 @@ def test_unlabelled_servers_are_judged_by_the_words_of_labelled_ones():
     assert catalog.tools_per_domain == {"finance_money": 2, "weather": 3}
 
 
-def test_without_any_label_the_domain_is_general():
-    (cluster, *_), catalog = formed(shop())
-    assert cluster.domains == ("general",)
-    assert catalog.tools_per_domain == {"general": 6}
+def test_without_labels_the_counts_that_come_with_the_program_judge():
+    rain = {"name": "rain", "description": "Weather forecasts", "tools": [rpc("get_forecast")]}
+    unheard = {"name": "qzx", "tools": [rpc("vbnq")]}
+    clusters, catalog = formed(shop(), rain, unheard)
+    domains = {cluster.tools[0].server: cluster.domains for cluster in clusters}
+    assert domains == {"shop": ("e_commerce",), "rain": ("weather",), "qzx": ("general",)}
+    assert catalog.tools_per_domain == {"e_commerce": 6, "general": 1, "weather": 1}
+
+
+def test_a_catalog_with_many_labels_judges_by_them_alone():
+    def one(number, word, **more):
+        return {
+            "name": f"s{number}",
+            "description": f"{word} {word}",
+            "tools": [rpc(f"{word}_{number}")],
+            **more,
+        }
+
+    labelled = [
+        one(number, word, labels=[label])
+        for number, (word, label) in enumerate([("forecast", "Kitchen"), ("recipe", "Sky")] * 25)
+    ]
+    clusters, _ = formed(*labelled, one(50, "forecast"), one(51, "recipe"))
+    domains = {cluster.tools[0].server: cluster.domains for cluster in clusters}
+    assert (domains["s50"], domains["s51"]) == (("kitchen",), ("sky",))
+
+
+# --- copies --------------------------------------------------------------------------------------------
+
+
+def test_copies_of_a_server_are_folded_into_the_first():
+    _, catalog = formed(shop(), shop("copy"), shop("another"))
+    assert (catalog.servers, catalog.tools, catalog.rejected) == (1, 6, {"folded": 12})
+
+
+def test_what_a_copy_has_beyond_the_first_stays():
+    more = shop("alike")
+    more["tools"].append(rpc("refund_order"))
+    clusters, catalog = formed(shop(), more)
+    # The larger one is the first.
+    assert {tool.server for cluster in clusters for tool in cluster.tools} == {"alike"}
+    assert (catalog.tools, catalog.rejected) == (7, {"folded": 6})
+
+
+def test_servers_that_share_a_tool_by_chance_keep_it():
+    one = {"name": "one", "tools": [rpc("list_tables"), rpc("a"), rpc("b")]}
+    two = {"name": "two", "tools": [rpc("list_tables"), rpc("c"), rpc("d")]}
+    _, catalog = formed(one, two)
+    assert (catalog.servers, catalog.tools, catalog.rejected) == (2, 6, {})
 
 
 # --- edges ---------------------------------------------------------------------------------------------
@@ -655,10 +700,10 @@ def test_a_parameter_has_few_sources_the_surest_first():
 # --- clusters ------------------------------------------------------------------------------------------
 
 
-def big_shop(name="big"):
+def big_shop(name="big", size=100):
     tools = []
     for entity in ("order", "customer", "invoice", "product", "ticket"):
-        item = thing(id=ID, customer_id=ID)
+        item = thing(id={"type": "string", "maxLength": size}, customer_id=ID)
         listed = thing(items={"type": "array", "items": item})
         tools += [
             rest(f"list_{entity}s", "GET", f"/{entity}s", listed),
@@ -724,7 +769,7 @@ def test_a_cluster_keeps_its_id_and_hash_when_its_tools_stay():
 
 def test_many_clusters_come_a_few_at_a_time():
     log = Log().tell(
-        *(ImportServer(server_id=f"s{n}", server=big_shop(f"s{n}")) for n in range(40)), FormClusters()
+        *(ImportServer(server_id=f"s{n}", server=big_shop(f"s{n}", n)) for n in range(40)), FormClusters()
     )
     steps = []
     while drafts := log.step():
