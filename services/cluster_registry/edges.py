@@ -11,21 +11,29 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from services.cluster_registry.resources import Need, Resource
+from services.cluster_registry.described import Source, offers, sources
+from services.cluster_registry.mentions import mentions
+from services.cluster_registry.needs import Need
+from services.cluster_registry.resources import Resource
 from services.cluster_registry.vocabulary import Identity
 from services.cluster_registry.yields import Path, Yield
 
 MAX_PRODUCERS: Final = 24
 """Tools looked at per identity: keeps inference near-linear in the number of tools."""
-MAX_SOURCES: Final = 3
+MAX_SOURCES: Final = 5
 """Edges into one parameter."""
 MIN_CONFIDENCE: Final = 0.6
+MENTIONED: Final = 0.93
+"""Confidence where a parameter's description names the tool that its value comes from."""
 AMBIENT_SHARE: Final = 0.6
 """A parameter that so large a share of a server's tools needs is context (an account, a tenant)."""
 # What a service makes up when something is created; a name or an address was the caller's own input.
 GENERATED: Final = frozenset(
     {"id", "uuid", "uid", "sid", "arn", "gid", "urn", "key", "number", "symbol", "sha"}
 )
+
+REFERENCES: Final = frozenset({"id", "uuid", "uid", "gid", "sid", "key", "slug", "number", "sku", "jid", ""})
+"""Kinds by which a call refers to something that is there."""
 
 # How far a tool of this verb can be trusted to give a *new* identity of its own entity, or of another.
 OWN: Final = {"list": 0.9, "search": 0.9, "create": 0.88, "get": 0.78, "act": 0.66, "update": 0.55}
@@ -54,16 +62,19 @@ class _Producer:
 def infer(tools: Sequence[Resource]) -> list[Link]:
     """All edges between these tools, in the order of target, parameter, falling confidence, source."""
     producers = _producers(tools)
+    described = sources(tools)
     ambient = _ambient(tools)
+    named = mentions(tools)
     links: list[Link] = []
     for target in tools:
         for need in target.needs:
-            if _is_new_value(target, need):
-                continue
-            ranked = sorted(
-                _candidates(target, need, producers, need.identities[0] in ambient),
-                key=lambda link: (-link.confidence, link.source),
-            )
+            found: list[Link] = []
+            if need.identities and not _is_new_value(target, need):
+                ambiently = need.identities[0] in ambient
+                found.extend(_candidates(target, need, producers, ambiently))
+                found.extend(_described(target, need, described, ambiently))
+            found.extend(_mentioned(target, need, tools, named.get((target.index, need.parameter), ())))
+            ranked = sorted(found, key=lambda link: (-link.confidence, link.source))
             links.extend(_best_per_source(ranked))
     return links
 
@@ -75,6 +86,8 @@ def _producers(tools: Sequence[Resource]) -> dict[Identity, list[_Producer]]:
         if tool.verb == "delete":
             continue
         echoes = _echoes(tool)
+        if tool.schemaless and not tool.route:
+            continue
         for found in _schemaless_yields(tool) if tool.schemaless else tool.yields:
             if found.identity in echoes:
                 continue
@@ -108,7 +121,9 @@ def _schemaless_yields(tool: Resource) -> Iterator[Yield]:
 
 
 def _ambient(tools: Sequence[Resource]) -> set[Identity]:
-    counts = Counter(need.identities[0] for tool in tools for need in tool.needs if need.required)
+    counts = Counter(
+        need.identities[0] for tool in tools for need in tool.needs if need.required and need.identities
+    )
     return {identity for identity, n in counts.items() if len(tools) >= 8 and n >= AMBIENT_SHARE * len(tools)}
 
 
@@ -116,15 +131,29 @@ def _is_new_value(target: Resource, need: Need) -> bool:
     """A value that the caller makes up or means to write, not one that is looked up first."""
     if need.prefix:
         return False
-    entity, kind = need.identities[0]
-    own = entity in target.entities or not entity
+    name, kind = need.identities[0]
+    own = not name or _own(target, name)
+    spoken = bool(target.subjects) and not own and need.required  # names are how such tools are told of others
     if target.verb == "create":
-        return own or kind != "id"
+        return own or not (kind == "id" or (need.required and kind in REFERENCES) or spoken)
     if target.verb == "update":
-        return kind != "id" or not need.required
+        if own and target.subjects and need.first:
+            return False
+        return not need.required or (kind not in REFERENCES if not own and not spoken else kind != "id" and own)
     if target.verb in ("list", "search"):
+        if target.verb == "search" and target.subjects and need.parameter.lower() in ("name", "title"):
+            return True
         return (own and not need.required) or (kind not in ("id", "uuid") and not need.required)
     return not need.required and kind not in ("id", "uuid")
+
+
+def _own(target: Resource, name: str) -> bool:
+    """The tool is about this entity."""
+    if name in target.entities:
+        return True
+    return bool(target.subjects) and any(
+        entity.endswith(f"_{name}") or name.endswith(f"_{entity}") for entity in target.entities
+    )
 
 
 def _candidates(
@@ -170,6 +199,35 @@ def _candidates(
                     evidence=_evidence(source, target, need, found, paired),
                     confidence=round(min(confidence, 0.99), 3),
                 )
+
+
+def _described(
+    target: Resource, need: Need, index: dict[str, list[Source]], ambient: bool
+) -> Iterator[Link]:
+    """Edges from tools without an output schema."""
+    for one, (entity, kind), confidence in offers(target, need, index, ambient):
+        if confidence >= MIN_CONFIDENCE:
+            about = one.noun.replace("_", " ")
+            what = f"the {entity.replace('_', ' ')}'s {kind}" if kind else f"a {entity.replace('_', ' ')}"
+            how = "by its description" if one.told in ("text", "part") else "by its name"
+            yield Link(
+                source=one.tool.index,
+                target=target.index,
+                parameter=need.parameter,
+                path=(),
+                evidence=f"{one.tool.name} ({one.tool.verb}) yields {about} {how}, {target.name} takes {what} "
+                f"as {need.parameter}; {one.tool.name} has no output schema: where it stands is not known",
+                confidence=round(confidence, 3),
+            )
+
+
+def _mentioned(
+    target: Resource, need: Need, tools: Sequence[Resource], named: Sequence[int]
+) -> Iterator[Link]:
+    """Edges from the tools that the parameter's own description names."""
+    for index in named:
+        evidence = f"the description of {need.parameter} of {target.name} names {tools[index].name} as its source"
+        yield Link(index, target.index, need.parameter, (), evidence, MENTIONED)
 
 
 def _best_per_source(ranked: Sequence[Link]) -> list[Link]:

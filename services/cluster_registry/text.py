@@ -32,6 +32,8 @@ IRREGULAR: Final = {
     "movies": "movie",
     "cookies": "cookie",
     "caches": "cache",
+    "heroes": "hero",
+    "databases": "database",
     "ids": "id",
 }
 UNCHANGED: Final = frozenset(
