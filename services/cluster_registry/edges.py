@@ -20,7 +20,7 @@ from services.cluster_registry.yields import Path, Yield
 
 MAX_PRODUCERS: Final = 24
 """Tools looked at per identity: keeps inference near-linear in the number of tools."""
-MAX_SOURCES: Final = 5
+MAX_SOURCES: Final = 3
 """Edges into one parameter."""
 MIN_CONFIDENCE: Final = 0.6
 MENTIONED: Final = 0.93
@@ -59,8 +59,11 @@ class _Producer:
     strength: float
 
 
-def infer(tools: Sequence[Resource]) -> list[Link]:
-    """All edges between these tools, in the order of target, parameter, falling confidence, source."""
+def infer(tools: Sequence[Resource], max_sources: int = MAX_SOURCES) -> list[Link]:
+    """The edges between these tools, in the order of target, parameter, falling confidence, source.
+
+    ``max_sources``: edges into one parameter, the surest.
+    """
     producers = _producers(tools)
     described = sources(tools)
     ambient = _ambient(tools)
@@ -75,7 +78,7 @@ def infer(tools: Sequence[Resource]) -> list[Link]:
                 found.extend(_described(target, need, described, ambiently))
             found.extend(_mentioned(target, need, tools, named.get((target.index, need.parameter), ())))
             ranked = sorted(found, key=lambda link: (-link.confidence, link.source))
-            links.extend(_best_per_source(ranked))
+            links.extend(_best_per_source(ranked, max_sources))
     return links
 
 
@@ -230,10 +233,10 @@ def _mentioned(
         yield Link(index, target.index, need.parameter, (), evidence, MENTIONED)
 
 
-def _best_per_source(ranked: Sequence[Link]) -> list[Link]:
+def _best_per_source(ranked: Sequence[Link], max_sources: int) -> list[Link]:
     kept: dict[int, Link] = {}
     for link in ranked:
-        if link.source not in kept and len(kept) < MAX_SOURCES:
+        if link.source not in kept and len(kept) < max_sources:
             kept[link.source] = link
     return list(kept.values())
 

@@ -242,7 +242,9 @@ def _readings(
             kinds = ["id"]
         found.extend((holder, kind) for kind in kinds)
     elif not routed and BY_ID.search(description[:80]) and len(words(parameter)) <= 2:
-        found.append((entity(parameter).removesuffix("_id"), "id"))
+        found.append((entity(parameter), "id"))
+        if entity(parameter).endswith("_id"):
+            found.append((entity(parameter).removesuffix("_id"), "id"))
     for identity in found:
         if identity not in seen:
             seen.add(identity)
