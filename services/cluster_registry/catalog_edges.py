@@ -33,8 +33,10 @@ class CatalogEdge:
     evidence: str
 
 
-def catalog_edges(imports: Iterable[ImportServer]) -> tuple[list[CatalogEdge], list[ServerRejected]]:
-    """All edges of these servers, and the servers that are not usable.
+def catalog_edges(
+    imports: Iterable[ImportServer], *, within_only: bool = False
+) -> tuple[list[CatalogEdge], list[ServerRejected]]:
+    """The edges of these servers, and the servers that are not usable.
 
     In the order of the second server's id, its tools, their parameters, falling confidence; the order of
     ``imports`` makes no difference.
@@ -50,7 +52,7 @@ def catalog_edges(imports: Iterable[ImportServer]) -> tuple[list[CatalogEdge], l
         tools: list[Json] = [tool.model_dump(mode="json", exclude_defaults=True) for tool in answer.server.tools]
         names[one.server_id] = [tool.original_name or tool.name for tool in answer.server.tools]
         servers.append(Server(one.server_id, tools, resources(tools)))
-    found = [*_within(servers, names), *_across(servers, names)]
+    found = [*_within(servers, names), *(() if within_only else _across(servers, names))]
     return [edge for _, edge in sorted(found, key=lambda one: one[0])], rejected
 
 
