@@ -35,6 +35,9 @@ GENERATED: Final = frozenset(
 REFERENCES: Final = frozenset({"id", "uuid", "uid", "gid", "sid", "key", "slug", "number", "sku", "jid", ""})
 """Kinds by which a call refers to something that is there."""
 
+KEYS: Final = ("id", "uuid", "uid", "gid", "sid", "key", "slug", "number", "code", "arn", "name")
+"""What tells records of one route apart, the likeliest first."""
+
 # How far a tool of this verb can be trusted to give a *new* identity of its own entity, or of another.
 OWN: Final = {"list": 0.9, "search": 0.9, "create": 0.88, "get": 0.78, "act": 0.66, "update": 0.55}
 FOREIGN: Final = {"list": 0.72, "search": 0.72, "get": 0.74, "create": 0.6, "act": 0.56, "update": 0.5}
@@ -66,6 +69,7 @@ def infer(tools: Sequence[Resource], max_sources: int = MAX_SOURCES) -> list[Lin
     """
     producers = _producers(tools)
     described = sources(tools)
+    holding = _holding(tools)
     ambient = _ambient(tools)
     named = mentions(tools)
     links: list[Link] = []
@@ -76,6 +80,7 @@ def infer(tools: Sequence[Resource], max_sources: int = MAX_SOURCES) -> list[Lin
                 ambiently = need.identities[0] in ambient
                 found.extend(_candidates(target, need, producers, ambiently))
                 found.extend(_described(target, need, described, ambiently))
+            found.extend(_held(target, need, holding))
             found.extend(_mentioned(target, need, tools, named.get((target.index, need.parameter), ())))
             ranked = sorted(found, key=lambda link: (-link.confidence, link.source))
             links.extend(_best_per_source(ranked, max_sources))
@@ -202,6 +207,50 @@ def _candidates(
                     evidence=_evidence(source, target, need, found, paired),
                     confidence=round(min(confidence, 0.99), 3),
                 )
+
+
+def _holding(tools: Sequence[Resource]) -> dict[str, list[Resource]]:
+    """By route, the tools that list or make what stands under it: /accounts holds what /accounts/{no} names."""
+    found: dict[str, list[Resource]] = defaultdict(list)
+    for tool in tools:
+        last = tool.route.rpartition("/")[2]
+        if tool.verb in ("list", "search", "create") and last and "{" not in last:
+            found[tool.route].append(tool)
+    return found
+
+
+def _held(target: Resource, need: Need, holding: dict[str, list[Resource]]) -> Iterator[Link]:
+    """Edges by the route alone, whatever the parameter is called."""
+    for source in holding.get(need.prefix, ())[:MAX_PRODUCERS] if need.prefix else ():
+        if source.index == target.index:
+            continue
+        kind = need.identities[0][1] if need.identities else "id"
+        one = _key(source, kind)
+        if kind not in GENERATED and (source.verb == "create" or (one is None and source.yields)):
+            continue
+        confidence = (0.8 if source.verb != "create" else 0.72) - (0.12 if one is None else 0.0)
+        if one is not None and not _types_fit(one.types, need.types):
+            continue
+        if one is None and not source.opaque:
+            continue
+        yield Link(
+            source=source.index,
+            target=target.index,
+            parameter=need.parameter,
+            path=one.path if one else (),
+            evidence=f"{source.route} ({source.name}, {source.verb}) holds what "
+            f"{need.prefix}/{{{need.parameter}}} ({target.name}) names",
+            confidence=round(confidence, 3),
+        )
+
+
+def _key(source: Resource, kind: str) -> Yield | None:
+    """By what a tool tells its own entity apart: by this kind, or an id by any."""
+    own = [one for one in source.yields if one.own and one.identity[1] in KEYS]
+    own = [one for one in own if one.identity[1] == kind] or (own if kind == "id" else [])
+    if source.verb == "create":
+        own = [one for one in own if one.identity[1] in GENERATED]
+    return min(own, key=lambda one: (KEYS.index(one.identity[1]), one.path), default=None)
 
 
 def _described(

@@ -54,6 +54,8 @@ OF_ONE: Final = re.compile(
 )
 ALONE: Final = frozenset({"id", "name", "title", "key", "slug", "number", "address", "code", "symbol"})
 """Parameters that say how something is told, and not what."""
+FREE: Final = word_set("version lang language format type date year month day lat lon latitude longitude locale ext")
+"""Words of route parameters that are chosen, not looked up."""
 NOT_BARE: Final = WRITTEN | VERBS.keys() | ACTIONS
 GLUED: Final = re.compile(r"(?!(?:gr|pa|val|andro|uu|gu|inval|hybr|rap)ids?$)([a-z]{3,}?)_?ids?")
 POSTAL: Final = word_set("email mail ip mac street billing shipping home work web site server host")
@@ -114,7 +116,8 @@ def needs(tool: Json, route: str, entities: tuple[str, ...]) -> Iterator[Need]:
             if not found and needed:
                 found.extend(_bare(parameter, types))
         identities = tuple(dict.fromkeys(found))
-        if identities or TOOL_NAME.search(said):
+        paired = prefix and prefix != "/" and not {*words(parameter)} & FREE
+        if identities or paired or TOOL_NAME.search(said):
             yield Need(parameter, identities, types, needed, many, prefix, parameter == first, said)
 
 
@@ -241,6 +244,9 @@ def _readings(
         if BY_ID.search(description) or types_of(member) == {"integer"}:
             kinds = ["id"]
         found.extend((holder, kind) for kind in kinds)
+    elif routed and holder and (GLUED.fullmatch(parameter.lower()) or words(parameter)[-1:] == ("no",)):
+        glued = GLUED.fullmatch(parameter.lower())  # /orgunits/{orgid}, /accounts/{accountNo}
+        found.extend([(holder, "id"), (glued[1], "id")] if glued else [(holder, "number"), (holder, "id")])
     elif not routed and BY_ID.search(description[:80]) and len(words(parameter)) <= 2:
         found.append((entity(parameter), "id"))
         if entity(parameter).endswith("_id"):

@@ -45,6 +45,8 @@ class Resource:
     yields: tuple[Yield, ...]
     schemaless: bool
     """No output schema: what it yields is not known."""
+    opaque: bool = False
+    """Without output schema, or with one that leaves open what stands in part of the result."""
     subjects: tuple[Subject, ...] = ()
     """Without an output schema and a route: what name and description say that the results hold."""
     description: str = ""
@@ -82,8 +84,23 @@ def resource(index: int, tool: Json, common: frozenset[str] = frozenset()) -> Re
         needs=tuple(needs(tool, route, entities)),
         yields=yields,
         schemaless=not output,
+        opaque=not output or _opaque(output),
         subjects=found,
         description=description,
+    )
+
+
+def _opaque(node: Json, depth: int = 0) -> bool:
+    """Some object of this schema has no properties: it was cut off, or never written down."""
+    while isinstance(node.get("items"), dict):
+        node = node["items"]
+    members = properties(node)
+    if not members:
+        return node.get("type") in ("object", "array", None)
+    return depth < 3 and any(
+        _opaque(member, depth + 1)
+        for member in members.values()
+        if isinstance(member, dict) and member.get("type") in ("object", "array")
     )
 
 
