@@ -14,6 +14,7 @@ from typing import Final
 
 from services.cluster_registry.needs import Need
 from services.cluster_registry.resources import Resource
+from services.cluster_registry.subjects import FILLERS
 from services.cluster_registry.text import singular, word_set, words
 from services.cluster_registry.vocabulary import ACTIONS, VERBS, Identity
 
@@ -27,6 +28,13 @@ MADE: Final = frozenset({"id", "uuid", "uid", "gid", "sid", "key", "number", "sl
 """Kinds of identity that a service makes up when something is created."""
 STARTS: Final = word_set("send submit start launch run copy import execute publish")
 """Acts that make something new and tell its id: a message, a job, a run."""
+STARTED: Final = 0.68
+"""An act yields the id of what it starts."""
+NOMINAL: Final[Mapping[str, str]] = {
+    "run": "run", "scan": "scan", "execute": "execution", "deploy": "deployment", "build": "build",
+    "submit": "submission", "schedule": "schedule", "crawl": "crawl", "transcribe": "transcription",
+    "book": "booking", "order": "order", "pay": "payment", "reserve": "reservation", "train": "training",
+}  # fmt: skip
 RELATED: Final = re.compile(
     r"related|similar|recommend|child|nested|linked|referenc|citation|cited|peer|neighbo|follow|suggest|relatives"
     r"|subtask|descend",
@@ -80,7 +88,7 @@ def sources(tools: Sequence[Resource]) -> dict[str, list[Source]]:
                 continue
             if subject.told == "part":
                 strength = PART if tool.verb in ("list", "search", "get") else 0.0
-            elif tool.verb in ("create", "act") and number:
+            elif tool.verb in ("create", "act") and number and tool.subjects[0].told == "both":
                 strength = 0.0
             else:
                 strength = base + TOLD[subject.told] - (0.06 if tool.verb == "get" and number else 0.0)
@@ -93,11 +101,20 @@ def sources(tools: Sequence[Resource]) -> dict[str, list[Source]]:
                 one = Source(tool, strength - 0.03 * min(drop, 2), "_".join(noun), subject.told)
                 if key not in best or best[key].strength < one.strength:
                     best[key] = one
+        for made in _made(tool):
+            best.setdefault(made, Source(tool, STARTED, made, "name"))
         for key, one in best.items():
             found[key].append(one)
     for ranked in found.values():
         ranked.sort(key=lambda one: (-one.strength, one.tool.index))
     return found
+
+
+def _made(tool: Resource) -> Iterator[str]:
+    """What an act itself is called, which has an id of its own: run_project starts a run."""
+    if tool.verb in ("act", "create", "search"):
+        said = words(tool.name)
+        yield from (NOMINAL[word] for word in said[:3] if word in NOMINAL)
 
 
 def _given(tool: Resource) -> set[str]:
@@ -106,7 +123,7 @@ def _given(tool: Resource) -> set[str]:
         return set()
     given: set[str] = set()
     for need in tool.needs:
-        if need.required or tool.verb not in ("list", "search"):
+        if need.required or tool.verb not in ("list", "search", "create"):
             for name, kind in need.identities:
                 if kind == "name" and tool.verb in ("search", "create"):
                     continue
@@ -172,8 +189,15 @@ def _fitting(target: Resource, noun: str, found: Sequence[Source]) -> Sequence[S
     special = [one for one in found if one.noun != noun]
     if not special:
         return found
-    fitting = [one for one in special if set(one.noun.removesuffix(f"_{noun}").split("_")) <= said]
-    return [one for one in found if one.noun == noun or one in fitting] if fitting else found
+    kept: list[Source] = []
+    fits = False
+    for one in special:
+        modifiers = {word for word in one.noun.removesuffix(f"_{noun}").split("_") if word not in FILLERS}
+        if modifiers and modifiers <= said:
+            fits = True
+        if not modifiers or modifiers <= said:
+            kept.append(one)
+    return [one for one in found if one.noun == noun or one in kept] if fits else found
 
 
 def _kindred(target: Resource, noun: str, found: Sequence[Source]) -> Sequence[Source]:

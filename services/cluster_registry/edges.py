@@ -116,8 +116,10 @@ def _echoes(tool: Resource) -> set[Identity]:
     """Identities that a tool was given, and so does not yield. A list's optional filters are not given."""
     given: set[Identity] = set()
     for need in tool.needs:
-        if need.required or tool.verb not in ("list", "search"):
+        if need.required or tool.verb not in ("list", "search", "create"):
             given.update(need.identities)
+    if tool.route.endswith("/children"):  # others of the kind that was given
+        given -= {(name, kind) for name, kind in given if name in tool.entities}
     return given
 
 
@@ -143,6 +145,8 @@ def _is_new_value(target: Resource, need: Need) -> bool:
     own = not name or _own(target, name)
     spoken = bool(target.subjects) and not own and need.required  # names are how such tools are told of others
     if target.verb == "create":
+        if target.subjects and need.parameter.lower() in ("name", "title"):
+            return True
         return own or not (kind == "id" or (need.required and kind in REFERENCES) or spoken)
     if target.verb == "update":
         if own and target.subjects and need.first:
@@ -175,7 +179,7 @@ def _candidates(
                 continue
             if source.index == target.index or not _types_fit(found.types, need.types):
                 continue
-            if ambient and not (found.own and source.verb in ("list", "search", "create")):
+            if ambient and not _tells(source, found):
                 continue
             confidence = producer.strength - 0.03 * rank
             paired = bool(need.prefix) and source.route == need.prefix and found.own
@@ -282,6 +286,13 @@ def _mentioned(
         yield Link(index, target.index, need.parameter, (), evidence, MENTIONED)
 
 
+def _tells(source: Resource, found: Yield) -> bool:
+    """What a whole server works on is told by tools whose purpose it is."""
+    if found.own and source.verb in ("list", "search", "create"):
+        return True
+    return any(f"_{found.identity[0]}_id" in f"_{name}" for name in source.entities)
+
+
 def _best_per_source(ranked: Sequence[Link], max_sources: int) -> list[Link]:
     kept: dict[int, Link] = {}
     for link in ranked:
@@ -297,7 +308,8 @@ def _nested_list(route: str) -> bool:
 
 def _types_fit(found: frozenset[str], needed: frozenset[str]) -> bool:
     """A value of the one type can stand as the other, unchanged."""
-    return not found or not needed or bool(found & needed) or ("integer" in found and "number" in needed)
+    numbers = {"integer", "number"}
+    return not found or not needed or bool(found & needed) or bool(found & numbers and needed & numbers)
 
 
 def _evidence(source: Resource, target: Resource, need: Need, found: Yield, paired: bool) -> str:

@@ -33,7 +33,7 @@ ID_KINDS: Final = {"ids": "id", "identifier": "id", "identifiers": "id", "guid":
 EMPTY: Final = word_set(
     "the a an of unique valid numeric optional required unified resource target specific internal its this "
     "your new existing exact full or and by as use using for to display user-friendly api integer "
-    "string universal global short long"
+    "string universal global short long array list comma separated multiple several"
 )
 # Parameters that are written, not looked up, however many tools list something of the name.
 WRITTEN: Final = word_set(
@@ -54,6 +54,10 @@ OF_ONE: Final = re.compile(
 )
 ALONE: Final = frozenset({"id", "name", "title", "key", "slug", "number", "address", "code", "symbol"})
 """Parameters that say how something is told, and not what."""
+TOLD_BY: Final = frozenset({"name", "title", "address", "number", "code"})
+"""Kinds that a description is believed only if the parameter's own name says them, too."""
+ONE_WORD: Final = frozenset({"udid", "uuid", "guid", "pid", "serial", "hash"})
+"""Ids that are called by their format."""
 FREE: Final = word_set("version lang language format type date year month day lat lon latitude longitude locale ext")
 """Words of route parameters that are chosen, not looked up."""
 NOT_BARE: Final = WRITTEN | VERBS.keys() | ACTIONS
@@ -107,10 +111,12 @@ def needs(tool: Json, route: str, entities: tuple[str, ...]) -> Iterator[Need]:
             said = _documented(parameter, tool.get("description", ""))
         needed = parameter in required or bool(prefix)
         found = list(_readings(parameter, member, holder, prefix, entities))
-        if not prefix:
+        if not prefix or parameter.lower() in ALONE:
             found.extend(_told(parameter, said))
         if not route:
             found = [*_address(parameter), *found]
+            if parameter.lower() in ONE_WORD and entities:
+                found.extend([(entities[-1], parameter.lower()), (entities[-1].rpartition("_")[2], parameter.lower())])
             if parameter.lower() in ALONE and needed:
                 found.extend((noun, parameter.lower()) for noun in _objects_of(tool.get("description", "")))
             if not found and needed:
@@ -168,12 +174,10 @@ def _told(parameter: str, said: str) -> Iterator[Identity]:
     text = said[:READ_CHARS]
     named = kind_of(parameter)
     own = words(parameter)
-    if not own or (named is None and (len(own) > 2 or (own[-1] in WRITTEN and own[-1] not in ("title", "address")))):
+    if not own or (named is None and (len(own) > 3 or ("_".join(own) in WRITTEN and own[-1] not in TOLD_BY))):
         return
     for noun, kind in _phrases(text):
-        if kind == "name" and (named is None or named[1] != "name"):
-            continue
-        if kind in ("title", "address") and own[-1] != kind:
+        if kind in TOLD_BY and own[-1] not in (kind, f"{kind}s"):
             continue
         if named is not None and kind != named[1] and {kind, named[1]} - {"id", "uuid", "key", "slug", "uid"}:
             continue
@@ -243,7 +247,7 @@ def _readings(
         kinds = [kind for kind in ("slug", "name") if re.search(rf"\b{kind}\b", description, re.IGNORECASE)]
         if BY_ID.search(description) or types_of(member) == {"integer"}:
             kinds = ["id"]
-        found.extend((holder, kind) for kind in kinds)
+        found.extend((holder, kind) for kind in kinds or ["id"])
     elif routed and holder and (GLUED.fullmatch(parameter.lower()) or words(parameter)[-1:] == ("no",)):
         glued = GLUED.fullmatch(parameter.lower())  # /orgunits/{orgid}, /accounts/{accountNo}
         found.extend([(holder, "id"), (glued[1], "id")] if glued else [(holder, "number"), (holder, "id")])

@@ -110,6 +110,8 @@ def _told_verb(
     """The verb of a tool without route and output schema, by its description where the name says little."""
     if verb == "act" and not method and not any(word in ACTIONS for word in parts[:3]):
         verb = told(description)[0] or verb
+    if verb == "act" and not description and parts and _plural(parts[-1]):
+        return "list"
     if verb == "get" and any(one.many and one.told in ("both", "text") for one in found[:2]):
         return "list"
     return verb
@@ -153,7 +155,9 @@ def _verb(parts: list[str], method: str, route: str, output: Json | None) -> str
     if method == "GET" or (not method and named in ("get", "list", "search")):
         if named == "search" or VERBS.get(action) == "search":
             return "search"
-        if last.endswith("}"):
+        if method and len(segments) > 1 and last.lower() in ("create", "list"):  # RPC by GET
+            return last.lower()
+        if last.endswith("}") and not (route and parts[:1] == ["list"] and _plural(parts[-1])):
             return "get"
         if (
             named == "list"
@@ -164,7 +168,7 @@ def _verb(parts: list[str], method: str, route: str, output: Json | None) -> str
             return "list"
         return "get"
     if method == "POST" and route:
-        if last.endswith("}"):
+        if last.endswith("}") and not _of_another(segments):
             return "update"
         if VERBS.get(action) in ("search", "delete", "update"):
             return VERBS[action]
@@ -174,6 +178,13 @@ def _verb(parts: list[str], method: str, route: str, output: Json | None) -> str
     if named in ("get", "list") and parts and _plural(parts[-1]):
         return "list"
     return named or "act"
+
+
+def _of_another(segments: list[str]) -> bool:
+    """/render/{templateId}: a POST that makes something of another thing, whose id it takes."""
+    named = words(segments[-1].strip("{}"))
+    holder = next((entity(part) for part in reversed(segments) if "{" not in part), "")
+    return len(named) > 1 and named[-1] in ("id", "uuid") and bool(holder) and singular(named[-2]) not in holder
 
 
 def _plural(word: str) -> bool:
@@ -196,11 +207,16 @@ def _is_list(output: Json | None) -> bool:
 def _entities(parts: list[str], route: str) -> tuple[str, ...]:
     """The entities that a tool is about: by its route, then by its name."""
     found: list[str] = []
-    for segment in reversed([part for part in route.split("/") if part]):
+    segments = [part for part in route.split("/") if part]
+    for segment in reversed(segments):
         tail = words(segment)
         if "{" in segment or "." in segment or not tail:
             continue
         if tail[0] in ACTIONS or (tail[0] in VERBS and len(tail) == 1) or VERSION.match(segment.lower()):
+            continue
+        if segment.lower() in ("info", "details", "detail", "list", "all") and len(found) == 0 and segment is not segments[0]:
+            continue
+        if segment.lower() == "children":  # /blocks/{id}/children are blocks
             continue
         nouns = [word for word in tail if word not in NOISE] if tail[0] in PREFIX_VERBS else []
         if len(nouns) > 1:  # /listAllPads, /createGroup: RPC in REST's clothes

@@ -106,11 +106,11 @@ def named(parts: Sequence[str], common: frozenset[str]) -> Noun:
     """The noun phrase of a tool's name: ``get_players_for_team`` is about a player; () if it has none."""
     kept = [word for word in parts if word not in common and not word.isdigit()]
     at = next((place for place, word in enumerate(kept[:4]) if word in VERBS or word in ACTIONS), -1)
-    while at >= 0 and at + 2 < len(kept) and (kept[at + 1] in VERBS or kept[at + 1] in ACTIONS):
+    if at >= 0 and kept[at] in ("batch", "bulk") and at + 2 < len(kept) and kept[at + 1] in VERBS:
         at += 1  # batch_create_companies
     found = _phrase(kept[at + 1 :])
     if not found and at > 0:
-        found = _phrase(kept[:at])
+        found = _phrase([word for word in kept[:at] if word not in VERBS])
     return found
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from schemas.catalog import Json
-from services.cluster_registry.text import words
+from services.cluster_registry.text import word_set, words
 from services.cluster_registry.vocabulary import DISTINCTIVE, WRAPPERS, Identity, entity, kind_of
 
 Path = tuple[str, ...]
@@ -16,6 +16,8 @@ Path = tuple[str, ...]
 
 MAX_DEPTH: Final = 4
 MAX_LEAVES: Final = 300
+PEOPLE: Final = word_set("created_by updated_by modified_by last_edited_by author owner assignee creator reporter")
+"""Fields that hold a user, whatever they are called."""
 RESOURCE_PATH: Final = re.compile(
     r"fully qualified|resource id|resource identifier|\barm\b|self link", re.IGNORECASE
 )
@@ -51,8 +53,9 @@ def yielded(output: Json, entities: tuple[str, ...]) -> Iterator[Yield]:
             types = types_of(inner)
             if properties(inner) and depth + 1 < MAX_DEPTH:
                 lowered = "_".join(words(key))
-                kept = lowered in WRAPPERS or entity(key) in owners
-                inner_owners = owners if kept else (entity(key),)
+                name = entity(key)
+                kept = lowered in WRAPPERS or name in owners or any(name.endswith(f"_{one}") for one in owners)
+                inner_owners = owners if kept else (name, "user") if name in PEOPLE else (name,)
                 queue.append((inner, inner_path, inner_owners, depth + 1, own and kept))
                 continue
             if (types and not types & {"string", "integer", "number"}) or "enum" in inner:
