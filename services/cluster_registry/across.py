@@ -19,7 +19,7 @@ from services.cluster_registry.yields import Path
 
 MAX_GIVERS: Final = 64
 """Tools of the whole catalog that are looked at per kind of value."""
-MAX_PARTNERS: Final = 8
+MAX_PARTNERS: Final = 12
 """Edges from other servers into one parameter, one per server."""
 OPTIONAL: Final = 0.06
 KIN: Final = 0.02

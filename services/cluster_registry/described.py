@@ -28,6 +28,8 @@ MADE: Final = frozenset({"id", "uuid", "uid", "gid", "sid", "key", "number", "sl
 """Kinds of identity that a service makes up when something is created."""
 STARTS: Final = word_set("send submit start launch run copy import execute publish")
 """Acts that make something new and tell its id: a message, a job, a run."""
+LEAST: Final = 0.5
+"""Weaker than this is not looked at."""
 STARTED: Final = 0.68
 """An act yields the id of what it starts."""
 NOMINAL: Final[Mapping[str, str]] = {
@@ -92,7 +94,7 @@ def sources(tools: Sequence[Resource]) -> dict[str, list[Source]]:
                 strength = 0.0
             else:
                 strength = base + TOLD[subject.told] - (0.06 if tool.verb == "get" and number else 0.0)
-            if not strength:
+            if strength < LEAST:
                 continue
             for drop in range(min(len(noun), 4)):
                 key = "_".join(noun[drop:])
@@ -113,8 +115,8 @@ def sources(tools: Sequence[Resource]) -> dict[str, list[Source]]:
 def _made(tool: Resource) -> Iterator[str]:
     """What an act itself is called, which has an id of its own: run_project starts a run."""
     if tool.verb in ("act", "create", "search"):
-        said = words(tool.name)
-        yield from (NOMINAL[word] for word in said[:3] if word in NOMINAL)
+        acts = [word for word in words(tool.name)[:3] if word in VERBS or word in ACTIONS or word in NOMINAL]
+        yield from (NOMINAL[word] for word in acts[:1] if word in NOMINAL)
 
 
 def _given(tool: Resource) -> set[str]:
@@ -125,7 +127,7 @@ def _given(tool: Resource) -> set[str]:
     for need in tool.needs:
         if need.required or tool.verb not in ("list", "search", "create"):
             for name, kind in need.identities:
-                if kind == "name" and tool.verb in ("search", "create"):
+                if kind in ("name", "title") and tool.verb in ("search", "create"):
                     continue
                 given.update(names_of(name))
     return given
@@ -186,7 +188,7 @@ def _fitting(target: Resource, noun: str, found: Sequence[Source]) -> Sequence[S
     """
     found = _kindred(target, noun, found[:MAX_SOURCES])
     said = {*words(target.name), *words(target.description[:120])}
-    special = [one for one in found if one.noun != noun]
+    special = [one for one in found if one.noun != noun and one.tool.index != target.index]
     if not special:
         return found
     kept: list[Source] = []

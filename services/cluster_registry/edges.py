@@ -6,6 +6,7 @@ confidences and limits are ours.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,9 +33,13 @@ GENERATED: Final = frozenset(
     {"id", "uuid", "uid", "sid", "arn", "gid", "urn", "key", "number", "symbol", "sha"}
 )
 
+IDS: Final = frozenset({"id", "uuid", "sid", "gid", "uid", ""})
+FILTER: Final = re.compile(r"\bfilter|\bbelong|\bwithin\b|\bonly\b", re.IGNORECASE)
 REFERENCES: Final = frozenset({"id", "uuid", "uid", "gid", "sid", "key", "slug", "number", "sku", "jid", ""})
 """Kinds by which a call refers to something that is there."""
 
+BARE: Final = 0.11
+QUALIFIED: Final = 0.13
 KEYS: Final = ("id", "uuid", "uid", "gid", "sid", "key", "slug", "number", "code", "arn", "name")
 """What tells records of one route apart, the likeliest first."""
 
@@ -53,6 +58,8 @@ class Link:
     path: Path
     evidence: str
     confidence: float
+    as_text: bool = False
+    """The number that the source yields has to be written as the text that the target takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,7 @@ def infer(tools: Sequence[Resource], max_sources: int = MAX_SOURCES) -> list[Lin
                 found.extend(_described(target, need, described, ambiently))
             found.extend(_held(target, need, holding))
             found.extend(_mentioned(target, need, tools, named.get((target.index, need.parameter), ())))
-            ranked = sorted(found, key=lambda link: (-link.confidence, link.source))
+            ranked = sorted(found, key=lambda link: (link.as_text, -link.confidence, link.source))
             links.extend(_best_per_source(ranked, max_sources))
     return links
 
@@ -117,7 +124,8 @@ def _echoes(tool: Resource) -> set[Identity]:
     given: set[Identity] = set()
     for need in tool.needs:
         if need.required or tool.verb not in ("list", "search", "create"):
-            given.update(need.identities)
+            sure = 1 if tool.verb == "create" and need.prefix else max(1, need.sure)
+            given.update(need.identities[:sure])
     if tool.route.endswith("/children"):  # others of the kind that was given
         given -= {(name, kind) for name, kind in given if name in tool.entities}
     return given
@@ -145,9 +153,7 @@ def _is_new_value(target: Resource, need: Need) -> bool:
     own = not name or _own(target, name)
     spoken = bool(target.subjects) and not own and need.required  # names are how such tools are told of others
     if target.verb == "create":
-        if target.subjects and need.parameter.lower() in ("name", "title"):
-            return True
-        return own or not (kind == "id" or (need.required and kind in REFERENCES) or spoken)
+        return own or not (kind in IDS or (need.required and kind in REFERENCES) or spoken)
     if target.verb == "update":
         if own and target.subjects and need.first:
             return False
@@ -155,33 +161,56 @@ def _is_new_value(target: Resource, need: Need) -> bool:
     if target.verb in ("list", "search"):
         if target.verb == "search" and target.subjects and need.parameter.lower() in ("name", "title"):
             return True
-        return (own and not need.required) or (kind not in ("id", "uuid") and not need.required)
-    return not need.required and kind not in ("id", "uuid")
+        if not own and kind in ("name", "key", "slug") and target.subjects and FILTER.search(need.said):
+            return False
+        return (own and not need.required) or (kind not in IDS and not need.required)
+    if target.subjects and not own and kind in ("name", "key", "slug", "code", "symbol"):
+        return not (need.required or FILTER.search(need.said))
+    return not need.required and kind not in IDS
 
 
 def _own(target: Resource, name: str) -> bool:
     """The tool is about this entity."""
     if name in target.entities:
         return True
-    return bool(target.subjects) and any(
-        entity.endswith(f"_{name}") or name.endswith(f"_{entity}") for entity in target.entities
-    )
+    if not target.subjects:
+        return False
+    about = {*target.entities, *("_".join(one.noun) for one in target.subjects if one.told in ("both", "text"))}
+    return any(entity == name or entity.endswith(f"_{name}") or name.endswith(f"_{entity}") for entity in about)
+
+
+def _readings(need: Need, producers: dict[Identity, list[_Producer]]) -> Iterator[tuple[Identity, float]]:
+    """The identities that may serve a need, each with what its confidence loses."""
+    for rank, (name, kind) in enumerate(need.identities):
+        if kind:
+            yield (name, kind), 0.03 * rank
+        else:  # `customer` takes a customer's id, or by what else it is told
+            other = next((one for one in KEYS if (name, one) in producers), "")
+            if other:
+                yield (name, other), BARE
+    name, kind = need.identities[0] if need.identities else ("", "")
+    short = name.partition("_")[2]
+    if short and kind in IDS - {""} and not need.prefix and not any(one in producers for one in need.identities):
+        yield (short, kind), QUALIFIED  # an APN credential is a credential
 
 
 def _candidates(
     target: Resource, need: Need, producers: dict[Identity, list[_Producer]], ambient: bool
 ) -> Iterator[Link]:
-    for rank, identity in enumerate(need.identities):
-        special = need.identities[0][0].endswith(f"_{identity[0]}")
+    for identity, loss in _readings(need, producers):
+        special = loss < QUALIFIED and need.identities[0][0].endswith(f"_{identity[0]}")
         for producer in producers.get(identity, ())[:MAX_PRODUCERS]:
             source, found = producer.tool, producer.found
+            if loss in (BARE, QUALIFIED) and not (found.own and source.verb in ("list", "search", "create")):
+                continue
             if special and source.route != need.prefix:  # a task, but not one of these tasks
                 continue
-            if source.index == target.index or not _types_fit(found.types, need.types):
+            as_text = found.types == {"integer"} and need.types == {"string"} and bool(need.prefix)
+            if source.index == target.index or not (as_text or _types_fit(found.types, need.types)):
                 continue
             if ambient and not _tells(source, found):
                 continue
-            confidence = producer.strength - 0.03 * rank
+            confidence = producer.strength - loss
             paired = bool(need.prefix) and source.route == need.prefix and found.own
             if paired and source.verb in ("list", "search", "create"):
                 confidence += 0.07
@@ -210,6 +239,7 @@ def _candidates(
                     path=found.path,
                     evidence=_evidence(source, target, need, found, paired),
                     confidence=round(min(confidence, 0.99), 3),
+                    as_text=as_text,
                 )
 
 

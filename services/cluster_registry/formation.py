@@ -26,7 +26,8 @@ def server_clusters(
     low = max(1, min(min_tools, high))
     tools: list[Json] = spec["tools"]
     views = resources(tools)
-    links = infer(views)
+    # A reference hands a value on as it is: what would have to be rewritten joins nothing here.
+    links = [link for link in infer(views) if not link.as_text]
     outgoing: dict[int, list[Link]] = {}
     for link in links:
         outgoing.setdefault(link.source, []).append(link)

@@ -81,6 +81,8 @@ class Need:
     prefix: str = ""
     first: bool = False
     said: str = ""
+    sure: int = 0
+    """So many of the identities, the first, are read off its name and the route."""
 
 
 def needs(tool: Json, route: str, entities: tuple[str, ...]) -> Iterator[Need]:
@@ -111,8 +113,11 @@ def needs(tool: Json, route: str, entities: tuple[str, ...]) -> Iterator[Need]:
             said = _documented(parameter, tool.get("description", ""))
         needed = parameter in required or bool(prefix)
         found = list(_readings(parameter, member, holder, prefix, entities))
+        sure = len(found)
         if not prefix or parameter.lower() in ALONE:
             found.extend(_told(parameter, said))
+        if route and not (found or prefix) and types <= {"string"} and len(words(parameter)) <= 2:
+            found.extend(_bare(parameter, types))
         if not route:
             found = [*_address(parameter), *found]
             if parameter.lower() in ONE_WORD and entities:
@@ -124,7 +129,7 @@ def needs(tool: Json, route: str, entities: tuple[str, ...]) -> Iterator[Need]:
         identities = tuple(dict.fromkeys(found))
         paired = prefix and prefix != "/" and not {*words(parameter)} & FREE
         if identities or paired or TOOL_NAME.search(said):
-            yield Need(parameter, identities, types, needed, many, prefix, parameter == first, said)
+            yield Need(parameter, identities, types, needed, many, prefix, parameter == first, said, sure)
 
 
 def _documented(parameter: str, description: str) -> str:
@@ -187,19 +192,19 @@ def _told(parameter: str, said: str) -> Iterator[Identity]:
 @lru_cache(maxsize=1 << 14)
 def _phrases(text: str) -> tuple[Identity, ...]:
     """The identities that a text names, in its order, the first three."""
-    found: list[tuple[int, str, str]] = []
+    found: list[tuple[tuple[bool, int], str, str]] = []
     for match in OF.finditer(text):
         nouns = list(objects(TOKEN.findall(text[match.end() : match.end() + 60])))
         if nouns:
-            found.append((match.start(), "_".join(nouns[0][0][-2:]), match[1]))
-            found.append((match.start(), nouns[0][0][-1], match[1]))
+            found.append(((False, match.start()), "_".join(nouns[0][0][-2:]), match[1]))
+            found.append(((False, match.start()), nouns[0][0][-1], match[1]))
     for match in OWNED.finditer(text):
-        found.append((match.start(), entity(match[1].lower()), match[2]))
+        found.append(((False, match.start()), entity(match[1].lower()), match[2]))
     for match in BEFORE.finditer(text):
         nouns_before = [word for word in match[1].lower().split() if word not in EMPTY]
         if nouns_before and not words(nouns_before[-1])[:1] in VERB_WORDS:
-            found.append((match.start(), entity(" ".join(nouns_before[-2:])), match[2]))
-            found.append((match.start(), entity(nouns_before[-1]), match[2]))
+            found.append(((True, match.start()), entity(" ".join(nouns_before[-2:])), match[2]))
+            found.append(((True, match.start()), entity(nouns_before[-1]), match[2]))
     found.sort(key=lambda one: one[0])
     kinds = ((noun, ID_KINDS.get(kind.lower(), kind.lower())) for _, noun, kind in found if noun)
     return tuple(dict.fromkeys(kinds))[:4]

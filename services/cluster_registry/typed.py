@@ -217,6 +217,26 @@ KINDS: Final[tuple[Kind, ...]] = (
         word_set("pmid pmids paper_id"),
     ),
     Kind(
+        "clinical trial's NCT id",
+        word_set("nct_id nct_ids nctid trial_id study_id"),
+        _any(r"nct|clinical ?trial"),
+        _any(r"clinical ?trials?"),
+        FINDS,
+        None,
+        word_set("nct_id nctid"),
+        word_set("nct_id nct_ids nctid trial_id"),
+    ),
+    Kind(
+        "PubChem compound's id",
+        word_set("cid cids pubchem_cid compound_id"),
+        _any(r"pubchem|compound"),
+        _any(r"pubchem"),
+        FINDS,
+        None,
+        word_set("cid pubchem_cid"),
+        word_set("cid cids pubchem_cid"),
+    ),
+    Kind(
         "ISBN",
         word_set("isbn isbns isbn13 isbn10 isbn_13"),
         ANYTHING,
@@ -280,7 +300,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     ),
     Kind(
         "table of data",
-        word_set("data rows dataset chart_data table_data datapoints data_points"),
+        word_set("data rows dataset datasets chart_data table_data datapoints data_points series"),
         _any(r"charts?\b|plots?\b|visuali|graphs?\b|histogram"),
         _any(
             r"(?:read|get|query|fetch|load|retrieve)s? (?:\w+ ){0,4}(?:spreadsheet|sheet|worksheet|csv|excel|table rows)\b|"
