@@ -11,10 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.catalog import Json
 from services.cluster_registry.labels import tokens
 from services.cluster_registry.resources import Resource
-from services.cluster_registry.typed import gives, takes
 from services.cluster_registry.yields import Path
 
 MAX_GIVERS: Final = 64
@@ -29,10 +27,9 @@ TEXT_CHARS: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One server as this module sees it: id, its tools as JSON of ToolSpecs, and their resource views."""
+    """One server as this module sees it: its id, and the resource views of its tools."""
 
     id: str
-    tools: Sequence[Json]
     views: Sequence[Resource]
 
 
@@ -66,18 +63,18 @@ def across(servers: Iterable[Server]) -> Iterator[CrossLink]:
     givers: dict[str, list[_End]] = defaultdict(list)
     takers: list[tuple[str, _End]] = []
     for server in servers:
-        for tool, view in zip(server.tools, server.views, strict=True):
-            taken = list(takes(tool, view))
-            given = {one.kind: one for one in reversed(list(gives(tool, view)))}
-            if not taken and not given:
+        for view in server.views:
+            if not view.takes and not view.gives:
                 continue
             said = frozenset(tokens(f"{view.name} {view.description[:TEXT_CHARS]}"))
-            for parameter, kind, required in taken:
-                end = _End(server.id, view.index, view.name, said, parameter=parameter, required=required)
-                takers.append((kind, end))
-            for kind, one in sorted(given.items()):
+            for taken in view.takes:
+                end = _End(
+                    server.id, view.index, view.name, said, parameter=taken.parameter, required=taken.required
+                )
+                takers.append((taken.kind, end))
+            for one in view.gives:
                 end = _End(server.id, view.index, view.name, said, one.strength, one.path, one.why)
-                givers[kind].append(end)
+                givers[one.kind].append(end)
     for kind, ends in givers.items():
         givers[kind] = _spread(ends)
     for kind, taker in takers:

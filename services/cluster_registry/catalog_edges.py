@@ -51,7 +51,7 @@ def catalog_edges(
             continue
         tools: list[Json] = [tool.model_dump(mode="json", exclude_defaults=True) for tool in answer.server.tools]
         names[one.server_id] = [tool.original_name or tool.name for tool in answer.server.tools]
-        servers.append(Server(one.server_id, tools, resources(tools)))
+        servers.append(Server(one.server_id, resources(tools)))
     found = [*_within(servers, names), *(() if within_only else _across(servers, names))]
     return [edge for _, edge in sorted(found, key=lambda one: one[0])], rejected
 

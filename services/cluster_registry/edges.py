@@ -16,6 +16,7 @@ from services.cluster_registry.described import Source, offers, sources
 from services.cluster_registry.mentions import mentions
 from services.cluster_registry.needs import Need
 from services.cluster_registry.resources import Resource
+from services.cluster_registry.typed import Giver, Taker
 from services.cluster_registry.vocabulary import Identity
 from services.cluster_registry.yields import Path, Yield
 
@@ -79,15 +80,20 @@ def infer(tools: Sequence[Resource], max_sources: int = MAX_SOURCES) -> list[Lin
     holding = _holding(tools)
     ambient = _ambient(tools)
     named = mentions(tools)
+    givers = _givers(tools)
     links: list[Link] = []
     for target in tools:
-        for need in target.needs:
+        known = {need.parameter for need in target.needs}
+        taken = {one.parameter: one for one in target.takes} if not target.route else {}
+        for need in (*target.needs, *(_plain(one) for one in taken.values() if one.parameter not in known)):
             found: list[Link] = []
             if need.identities and not _is_new_value(target, need):
                 ambiently = need.identities[0] in ambient
                 found.extend(_candidates(target, need, producers, ambiently))
                 found.extend(_described(target, need, described, ambiently))
             found.extend(_held(target, need, holding))
+            if need.parameter in taken:
+                found.extend(_typed(target, taken[need.parameter], givers))
             found.extend(_mentioned(target, need, tools, named.get((target.index, need.parameter), ())))
             ranked = sorted(found, key=lambda link: (link.as_text, -link.confidence, link.source))
             links.extend(_best_per_source(ranked, max_sources))
@@ -305,6 +311,28 @@ def _described(
                 f"as {need.parameter}; {one.tool.name} has no output schema: where it stands is not known",
                 confidence=round(confidence, 3),
             )
+
+
+def _givers(tools: Sequence[Resource]) -> dict[str, list[tuple[Resource, Giver]]]:
+    """By kind of value, the tools without route and output schema that yield it."""
+    found: dict[str, list[tuple[Resource, Giver]]] = defaultdict(list)
+    for tool in tools:
+        for one in tool.gives if tool.schemaless and not tool.route else ():
+            found[one.kind].append((tool, one))
+    return found
+
+
+def _plain(taken: Taker) -> Need:
+    return Need(taken.parameter, (), frozenset(), taken.required, many=False)
+
+
+def _typed(target: Resource, taken: Taker, givers: dict[str, list[tuple[Resource, Giver]]]) -> Iterator[Link]:
+    """Edges by values that mean the same everywhere, so also within one server."""
+    for source, given in givers.get(taken.kind, ())[:MAX_PRODUCERS]:
+        if source.index != target.index:
+            evidence = f"{source.name} yields a {taken.kind} ({given.why}), {target.name} takes one as {taken.parameter}"
+            confidence = round(given.strength - (0.0 if taken.required else 0.08), 3)
+            yield Link(source.index, target.index, taken.parameter, given.path, evidence, confidence)
 
 
 def _mentioned(

@@ -16,6 +16,7 @@ from schemas.catalog import Json
 from services.cluster_registry.needs import Need, needs
 from services.cluster_registry.subjects import Subject, common_words, named, subjects, told
 from services.cluster_registry.text import singular, words
+from services.cluster_registry.typed import Giver, Taker, gives, takes
 from services.cluster_registry.vocabulary import (
     ACTIONS,
     GROUPS,
@@ -50,6 +51,9 @@ class Resource:
     subjects: tuple[Subject, ...] = ()
     """Without an output schema and a route: what name and description say that the results hold."""
     description: str = ""
+    takes: tuple[Taker, ...] = ()
+    gives: tuple[Giver, ...] = ()
+    """Values that mean the same on every server, taken and yielded."""
 
 
 def resources(tools: Sequence[Json]) -> list[Resource]:
@@ -87,6 +91,8 @@ def resource(index: int, tool: Json, common: frozenset[str] = frozenset()) -> Re
         opaque=not output or _opaque(output),
         subjects=found,
         description=description,
+        takes=tuple(takes(tool, verb, bool(route))),
+        gives=tuple(gives(tool, verb)),
     )
 
 

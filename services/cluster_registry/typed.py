@@ -14,8 +14,6 @@ from functools import lru_cache
 from typing import Final
 
 from schemas.catalog import Json
-from services.cluster_registry.needs import Need
-from services.cluster_registry.resources import Resource
 from services.cluster_registry.text import word_set, words
 from services.cluster_registry.yields import Path, properties
 
@@ -53,6 +51,15 @@ class Giver:
     path: Path
     strength: float
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """A parameter that takes a kind of value."""
+
+    kind: str
+    parameter: str
+    required: bool
 
 
 def _any(text: str) -> re.Pattern[str]:
@@ -336,9 +343,9 @@ def _named(name: str) -> str:
     return "_".join(words(name))
 
 
-def takes(tool: Json, view: Resource) -> Iterator[tuple[str, str, bool]]:
-    """What a tool takes: parameter, kind of value, whether it is required."""
-    if view.verb in ("delete", "update") or (view.verb == "create" and view.route):
+def takes(tool: Json, verb: str, routed: bool) -> Iterator[Taker]:
+    """What a tool, given as the JSON of a ToolSpec, takes."""
+    if verb in ("delete", "update") or (verb == "create" and routed):
         return
     schema = tool.get("input_schema", {})
     required = set(schema.get("required", []))
@@ -347,30 +354,37 @@ def takes(tool: Json, view: Resource) -> Iterator[tuple[str, str, bool]]:
         if not kinds or not isinstance(member, dict) or "enum" in member or member.get("type") == "boolean":
             continue
         said = member.get("description") or ""
-        text = f"{' '.join(words(view.name))} {view.description[:READ_CHARS]} {said[:READ_CHARS]}"
+        text = f"{_text(tool)} {said[:READ_CHARS]}"
         for kind in kinds:
             if kind.about.search(text) and not (kind.unless and kind.unless.search(text)):
-                yield parameter, kind.name, parameter in required
+                yield Taker(kind.name, parameter, parameter in required)
                 break
 
 
-def gives(tool: Json, view: Resource) -> Iterator[Giver]:
-    """What a tool yields."""
-    if view.verb in ("update", "delete"):
+def gives(tool: Json, verb: str) -> Iterator[Giver]:
+    """What a tool, given as the JSON of a ToolSpec, yields; each kind once."""
+    if verb in ("update", "delete"):
         return
-    inputs = {_named(name) for name in properties(tool.get("input_schema", {}))}
-    text = f"{' '.join(words(view.name))} . {view.description[:READ_CHARS]}"
+    schema = tool.get("input_schema", {})
+    # What only narrows a list or search was not given.
+    told = schema.get("required", []) if verb in ("list", "search") else properties(schema)
+    inputs = {_named(name) for name in told}
+    text = _text(tool)
     output = tool.get("output_schema")
     shown: dict[str, Path] = {}
     for field, path in _fields(output) if output else ():
         shown.setdefault(BY_FIELD.get(field, ""), path)
     for one in KINDS:
-        if view.verb not in one.by or inputs & one.given or not one.found.search(text):
+        if verb not in one.by or inputs & one.given or not one.found.search(text):
             continue
         if not output:
             yield Giver(one.name, (), one.strength, "by its description")
         elif one.name in shown:
             yield Giver(one.name, shown[one.name], one.strength, f"at {'.'.join(shown[one.name])}")
+
+
+def _text(tool: Json) -> str:
+    return f"{' '.join(words(tool['name']))} . {tool.get('description', '')[:READ_CHARS]}"
 
 
 def _fields(output: Json) -> Iterator[tuple[str, Path]]:
@@ -387,8 +401,3 @@ def _fields(output: Json) -> Iterator[tuple[str, Path]]:
             yield _named(key), (*path, key)
             if len(path) < MAX_FIELD_DEPTH:
                 queue.append((member, (*path, key)))
-
-
-def need_of(view: Resource, parameter: str) -> Need | None:
-    """The need that a parameter stands for, if it is one."""
-    return next((need for need in view.needs if need.parameter == parameter), None)
