@@ -36,7 +36,7 @@ GENERATED: Final = frozenset(
 
 IDS: Final = frozenset({"id", "uuid", "sid", "gid", "uid", ""})
 FILTER: Final = re.compile(r"\bfilter|\bbelong|\bwithin\b|\bonly\b", re.IGNORECASE)
-REFERENCES: Final = frozenset({"id", "uuid", "uid", "gid", "sid", "key", "slug", "number", "sku", "jid", ""})
+REFERENCES: Final = frozenset({"id", "uuid", "uid", "gid", "sid", "key", "slug", "number", "sku", "jid", "arn", ""})
 """Kinds by which a call refers to something that is there."""
 
 BARE: Final = 0.11
@@ -156,12 +156,12 @@ def _is_new_value(target: Resource, need: Need) -> bool:
     if need.prefix:
         return False
     name, kind = need.identities[0]
-    own = not name or _own(target, name)
-    spoken = bool(target.subjects) and not own and need.required  # names are how such tools are told of others
+    own = not name or _own(target, name, kind)
+    spoken = not target.route and not own and need.required  # names are how such tools are told of others
     if target.verb == "create":
         return own or not (kind in IDS or (need.required and kind in REFERENCES) or spoken)
     if target.verb == "update":
-        if own and target.subjects and need.first:
+        if own and target.subjects and (need.first or (need.required and not kind)):
             return False
         return not need.required or (kind not in REFERENCES if not own and not spoken else kind != "id" and own)
     if target.verb in ("list", "search"):
@@ -175,13 +175,15 @@ def _is_new_value(target: Resource, need: Need) -> bool:
     return not need.required and kind not in IDS
 
 
-def _own(target: Resource, name: str) -> bool:
-    """The tool is about this entity."""
+def _own(target: Resource, name: str, kind: str) -> bool:
+    """The tool is about this entity, or (for what it may be called) its description begins with it."""
     if name in target.entities:
         return True
     if not target.subjects:
         return False
-    about = {*target.entities, *("_".join(one.noun) for one in target.subjects if one.told in ("both", "text"))}
+    about = set(target.entities)
+    if kind in ("name", "title"):
+        about.update("_".join(one.noun) for one in target.subjects if one.told in ("both", "text"))
     return any(entity == name or entity.endswith(f"_{name}") or name.endswith(f"_{entity}") for entity in about)
 
 

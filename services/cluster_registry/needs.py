@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from typing import Final
 
 from schemas.catalog import Json
 from services.cluster_registry.subjects import TOKEN, objects
 from services.cluster_registry.text import word_set, words
-from services.cluster_registry.vocabulary import ACTIONS, DISTINCTIVE, VERBS, Identity, entity, kind_of
+from services.cluster_registry.vocabulary import ACTIONS, DISTINCTIVE, KINDS, VERBS, Identity, entity, kind_of
 from services.cluster_registry.yields import properties, types_of
 
 MAX_PARAMETERS: Final = 64
@@ -56,7 +57,7 @@ ALONE: Final = frozenset({"id", "name", "title", "key", "slug", "number", "addre
 """Parameters that say how something is told, and not what."""
 TOLD_BY: Final = frozenset({"name", "title", "address", "number", "code"})
 """Kinds that a description is believed only if the parameter's own name says them, too."""
-ONE_WORD: Final = frozenset({"udid", "uuid", "guid", "pid", "serial", "hash"})
+ONE_WORD: Final = frozenset({"udid", "uuid", "guid", "pid", "sid", "serial", "hash"})
 """Ids that are called by their format."""
 FREE: Final = word_set("version lang language format type date year month day lat lon latitude longitude locale ext")
 """Words of route parameters that are chosen, not looked up."""
@@ -184,7 +185,7 @@ def _told(parameter: str, said: str) -> Iterator[Identity]:
     for noun, kind in _phrases(text):
         if kind in TOLD_BY and own[-1] not in (kind, f"{kind}s"):
             continue
-        if named is not None and kind != named[1] and {kind, named[1]} - {"id", "uuid", "key", "slug", "uid"}:
+        if named is not None and kind != named[1] and {kind, named[1]} - {"id", "uuid", "key", "slug", "uid", "sid", "gid"}:
             continue
         yield noun, kind
 
@@ -224,6 +225,15 @@ def _route_holders(route: str) -> dict[str, tuple[str, str]]:
     return holders
 
 
+def _either(parameter: str, holder: str) -> Iterator[Identity]:
+    """``issueIdOrKey`` takes an issue's id, or its key."""
+    parts = words(parameter)
+    if "or" in parts:
+        kinds = [KINDS[word] for word in parts if word in KINDS]
+        name = entity(" ".join(takewhile(lambda word: word not in KINDS and word != "or", parts))) or holder
+        yield from ((name, kind) for kind in kinds if name)
+
+
 def _readings(
     parameter: str, member: Json, holder: str, prefix: str, entities: tuple[str, ...]
 ) -> Iterator[Identity]:
@@ -232,8 +242,10 @@ def _readings(
     routed, first = bool(prefix), prefix == "/"
     description = member.get("description", "")
     named = kind_of(parameter)
-    found: list[Identity] = []
-    if named is not None:
+    found: list[Identity] = list(_either(parameter, holder))
+    if found:
+        pass
+    elif named is not None:
         name, kind = named
         if name:
             found.append((name, kind))

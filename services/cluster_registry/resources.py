@@ -28,6 +28,8 @@ from services.cluster_registry.vocabulary import (
 )
 from services.cluster_registry.yields import Yield, properties, yielded
 
+STATES: Final = frozenset({"status", "details", "settings", "stats", "statistics", "preferences", "credentials", "news"})
+"""Plurals that name one thing."""
 VERSION: Final = re.compile(r"v?\d+([._]\d+)*([a-z]+\d*)?\Z|api\Z|rest\Z|\d{4}-\d{2}-\d{2}.*\Z")
 
 
@@ -153,6 +155,8 @@ def _name_parts(name: str, route: str) -> list[str]:
 
 def _verb(parts: list[str], method: str, route: str, output: Json | None) -> str:
     named = next((VERBS[word] for word in parts[:4] if word in VERBS), "")
+    if not (named or route or method) and parts:
+        named = VERBS.get(parts[-1], "")
     if method in ("DELETE", "PATCH", "PUT"):
         return "delete" if method == "DELETE" or named == "delete" else "update"
     segments = [part for part in route.split("/") if part]
@@ -169,7 +173,7 @@ def _verb(parts: list[str], method: str, route: str, output: Json | None) -> str
             named == "list"
             or _is_list(output)
             or _plural(last)
-            or (not route and _plural(parts[-1] if parts else ""))
+            or (parts and _plural(parts[-1]) and (not route or parts[-1] not in STATES))
         ):
             return "list"
         return "get"
