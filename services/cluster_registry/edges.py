@@ -41,6 +41,7 @@ REFERENCES: Final = frozenset({"id", "uuid", "uid", "gid", "sid", "key", "slug",
 
 BARE: Final = 0.11
 QUALIFIED: Final = 0.13
+FEW: Final = 3
 KEYS: Final = ("id", "uuid", "uid", "gid", "sid", "key", "slug", "number", "code", "arn", "name")
 """What tells records of one route apart, the likeliest first."""
 
@@ -129,12 +130,20 @@ def _echoes(tool: Resource) -> set[Identity]:
     """Identities that a tool was given, and so does not yield. A list's optional filters are not given."""
     given: set[Identity] = set()
     for need in tool.needs:
-        if need.required or tool.verb not in ("list", "search", "create"):
+        if need.required or tool.verb not in ("list", "search", "create") or _only(tool, need):
             sure = 1 if tool.verb == "create" and need.prefix else max(1, need.sure)
             given.update(need.identities[:sure])
     if tool.route.endswith("/children"):  # others of the kind that was given
         given -= {(name, kind) for name, kind in given if name in tool.entities}
     return given
+
+
+def _only(tool: Resource, need: Need) -> bool:
+    """The id of something that is added to something else: it has to be given, whatever the schema says.
+
+    A create with many parameters often has its result's id among them only because one schema serves both.
+    """
+    return tool.verb == "create" and bool(need.identities) and len(tool.needs) <= FEW
 
 
 def _schemaless_yields(tool: Resource) -> Iterator[Yield]:

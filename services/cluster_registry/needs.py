@@ -255,7 +255,7 @@ def _readings(
             found.append((holder, kind))
         elif kind in DISTINCTIVE:
             found.append(("", kind))
-        elif kind in ("id", "uuid", "slug", "number") and entities and not routed:
+        elif kind in ("id", "uuid", "slug", "number", "arn") and entities and not routed:
             found.extend((name, kind) for name in entities)
         elif kind in ("id", "name") and first and entities:
             found.append((entities[0], kind))

@@ -82,7 +82,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         _any(
             r"(?:search|searches|query) (?:the )?(?:web|internet|google|bing|brave|duckduckgo)|web ?search|"
             r"search(?:es)? (?:\w+ ){0,3}(?:for )?(?:\w+ ){0,2}(?:news|articles|web ?pages|websites|stories|blog)|"
-            r"search engine|sitemap|all (?:links|urls)|(?:extract|list|get|returns?) (?:\w+ ){0,2}(?:links|urls)\b|"
+            r"search engine|sitemap|all (?:links|urls)|(?:extract|list)s? (?:\w+ ){0,2}(?:links|urls)\b|"
             r"(?:top |latest |recent )?(?:news|headlines)\b|google search|internet search"
         ),
         FINDS,
@@ -97,7 +97,10 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         "image's URL",
         word_set("image_url image_urls img_url picture_url photo_url image_uri imageurl"),
-        _any(r"images?|photos?|pictures?"),
+        _any(
+            r"analy[sz]|describ|detect|recogni|edit|upscal|background|caption|ocr\b|identif|transform|classif|resiz|"
+            r"convert|colou?ri|reverse image|faces?\b"
+        ),
         _any(
             r"(?:search|generate|create|find|get|list|returns?)(?:s|es)? (?:\w+ ){0,3}"
             r"(?:images?|photos?|pictures?|gifs?|memes?)\b|text-to-image"

@@ -47,7 +47,7 @@ KINDS: Final[Mapping[str, str]] = {
     "hash": "hash", "domain": "domain", "sid": "sid", "token": "token",
 }  # fmt: skip
 # These identify by themselves, whatever they are found in.
-DISTINCTIVE: Final = frozenset({"sku", "isbn", "barcode", "iban", "ticker", "arn"})
+DISTINCTIVE: Final = frozenset({"sku", "isbn", "barcode", "iban", "ticker"})
 # "next page token", "request id", "parent id": not the identity of an entity that another tool asks for.
 QUALIFIERS: Final = word_set(
     "request correlation trace external reference ref parent owner creator next previous prev last "
