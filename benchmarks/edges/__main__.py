@@ -53,7 +53,9 @@ def row(name: str, found: Sequence[Pair], says: Callable[[Pair], bool]) -> str:
     return f"{name:<34}{len(found):>6}{wanted:>6}{len(predicted):>7}{precision:>11}{recall:>8}"
 
 
-def table(found: Sequence[Pair], says: Callable[[Pair], bool], others: dict[str, Callable[[Pair], bool]]) -> None:
+def table(
+    found: Sequence[Pair], says: Callable[[Pair], bool], others: dict[str, Callable[[Pair], bool]]
+) -> None:
     """Total, halves, catalogs and kinds; the baselines beside the halves."""
     print(HEAD)
     for half in sorted({pair.half for pair in found}, reverse=True):
@@ -74,7 +76,11 @@ def completely(found: Sequence[Pair], predicted: Iterable[tuple[str, Key]]) -> N
     """The servers of which every true edge is labelled: what is predicted there and not labelled is wrong."""
     for half in sorted({pair.half for pair in found if pair.complete}, reverse=True):
         servers = {(pair.catalog, pair.server_a) for pair in found if pair.complete and pair.half == half}
-        true = {(pair.catalog, pair.key) for pair in found if pair.label and (pair.catalog, pair.server_a) in servers}
+        true = {
+            (pair.catalog, pair.key)
+            for pair in found
+            if pair.label and (pair.catalog, pair.server_a) in servers
+        }
         true = {one for one in true if one[1][0] == one[1][2]}
         said = {one for one in predicted if (one[0], one[1][0]) in servers and one[1][0] == one[1][2]}
         hits = len(true & said)
@@ -121,7 +127,9 @@ def main() -> None:
         predicted.update((catalog, key_of(edge)) for edge in edges)
         texts[catalog] = Texts(servers)
         inside = sum(edge.server_a == edge.server_b for edge in edges)
-        print(f"{catalog}: {len(servers)} servers, {inside} edges within and {len(edges) - inside} across servers")
+        print(
+            f"{catalog}: {len(servers)} servers, {inside} edges within, {len(edges) - inside} across servers"
+        )
         judgeable = edges if catalog == "api_tools" else judgeable
     tuned = [pair for pair in found if pair.half == "tune"] or found
     least = best_threshold((texts[pair.catalog].likeness(pair), pair.label) for pair in tuned)

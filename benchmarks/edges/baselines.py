@@ -30,7 +30,7 @@ class Texts:
                     continue
                 tool = one.server_id, raw["name"]
                 output = raw.get("outputSchema")
-                self.names[tool] = set(_fields(output if output else raw.get("inputSchema")))
+                self.names[tool] = set(_fields(output or raw.get("inputSchema")))
                 counts[tool] = Counter(tokens(f"{raw['name']} {str(raw.get('description') or '')[:1000]}"))
                 seen.update(counts[tool].keys())
         for tool, found in counts.items():
@@ -41,7 +41,8 @@ class Texts:
             self.weights[tool] = {word: value / length for word, value in weighted.items()}
 
     def equal_names(self, pair: Pair) -> bool:
-        """The first tool has a result field (without output schema: a parameter) called as the parameter is."""
+        """The first tool has a result field (without output schema: a parameter) called as the parameter "
+        "is."""
         name = "_".join(words(pair.parameter))
         return name in self.names.get((pair.server_a, pair.tool_a), set())
 

@@ -33,6 +33,7 @@ class Pair:
 
     @property
     def key(self) -> Key:
+        """What a prediction must have in common with it."""
         return self.server_a, self.tool_a, self.server_b, self.tool_b, self.parameter
 
 

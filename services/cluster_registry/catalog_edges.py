@@ -49,7 +49,9 @@ def catalog_edges(
         if not isinstance(answer, ServerImported):
             rejected.append(answer)
             continue
-        tools: list[Json] = [tool.model_dump(mode="json", exclude_defaults=True) for tool in answer.server.tools]
+        tools: list[Json] = [
+            tool.model_dump(mode="json", exclude_defaults=True) for tool in answer.server.tools
+        ]
         names[one.server_id] = [tool.original_name or tool.name for tool in answer.server.tools]
         servers.append(Server(one.server_id, resources(tools)))
     found = [*_within(servers, names), *(() if within_only else _across(servers, names))]

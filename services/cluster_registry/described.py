@@ -77,7 +77,11 @@ def sources(tools: Sequence[Resource]) -> dict[str, list[Source]]:
     for tool in tools:
         if not tool.subjects or tool.verb in ("delete", "update"):
             continue
-        if tool.verb in ("list", "get") and MANY_GIVEN.search(tool.name) and any(need.required for need in tool.needs):
+        if (
+            tool.verb in ("list", "get")
+            and MANY_GIVEN.search(tool.name)
+            and any(need.required for need in tool.needs)
+        ):
             continue
         base = BASE[tool.verb]
         if tool.verb == "act" and not STARTS.intersection(words(tool.name)):
@@ -159,7 +163,7 @@ def offers(
     """The sources of a need, each with the identity it gives and a confidence (not yet a threshold)."""
     for rank, (name, kind) in enumerate(need.identities):
         if kind == "title" and not name:
-            yield from _titles(target, need, index)
+            yield from _titles(target, index)
             continue
         for step, noun in enumerate(names_of(name)):
             for one in _fitting(target, noun, index.get(noun, ())):
@@ -217,7 +221,7 @@ def _kindred(target: Resource, noun: str, found: Sequence[Source]) -> Sequence[S
 
 
 def _titles(
-    target: Resource, need: Need, index: Mapping[str, Sequence[Source]]
+    target: Resource, index: Mapping[str, Sequence[Source]]
 ) -> Iterator[tuple[Source, Identity, float]]:
     """Sources of a bare title: whatever is listed or searched of which the target speaks."""
     said = {singular(word) for word in (*words(target.name), *words(target.description[:200]))}

@@ -36,7 +36,9 @@ GENERATED: Final = frozenset(
 
 IDS: Final = frozenset({"id", "uuid", "sid", "gid", "uid", ""})
 FILTER: Final = re.compile(r"\bfilter|\bbelong|\bwithin\b|\bonly\b", re.IGNORECASE)
-REFERENCES: Final = frozenset({"id", "uuid", "uid", "gid", "sid", "key", "slug", "number", "sku", "jid", "arn", ""})
+REFERENCES: Final = frozenset(
+    {"id", "uuid", "uid", "gid", "sid", "key", "slug", "number", "sku", "jid", "arn", ""}
+)
 """Kinds by which a call refers to something that is there."""
 
 BARE: Final = 0.11
@@ -172,7 +174,9 @@ def _is_new_value(target: Resource, need: Need) -> bool:
     if target.verb == "update":
         if own and target.subjects and (need.first or (need.required and not kind)):
             return False
-        return not need.required or (kind not in REFERENCES if not own and not spoken else kind != "id" and own)
+        return not need.required or (
+            kind not in REFERENCES if not own and not spoken else kind != "id" and own
+        )
     if target.verb in ("list", "search"):
         if target.verb == "search" and target.subjects and need.parameter.lower() in ("name", "title"):
             return True
@@ -193,7 +197,9 @@ def _own(target: Resource, name: str, kind: str) -> bool:
     about = set(target.entities)
     if kind in ("name", "title"):
         about.update("_".join(one.noun) for one in target.subjects if one.told in ("both", "text"))
-    return any(entity == name or entity.endswith(f"_{name}") or name.endswith(f"_{entity}") for entity in about)
+    return any(
+        entity == name or entity.endswith(f"_{name}") or name.endswith(f"_{entity}") for entity in about
+    )
 
 
 def _readings(need: Need, producers: dict[Identity, list[_Producer]]) -> Iterator[tuple[Identity, float]]:
@@ -207,7 +213,12 @@ def _readings(need: Need, producers: dict[Identity, list[_Producer]]) -> Iterato
                 yield (name, other), BARE
     name, kind = need.identities[0] if need.identities else ("", "")
     short = name.partition("_")[2]
-    if short and kind in IDS - {""} and not need.prefix and not any(one in producers for one in need.identities):
+    if (
+        short
+        and kind in IDS - {""}
+        and not need.prefix
+        and not any(one in producers for one in need.identities)
+    ):
         yield (short, kind), QUALIFIED  # an APN credential is a credential
 
 
@@ -261,7 +272,8 @@ def _candidates(
 
 
 def _holding(tools: Sequence[Resource]) -> dict[str, list[Resource]]:
-    """By route, the tools that list or make what stands under it: /accounts holds what /accounts/{no} names."""
+    """By route, the tools that list or make what stands under it: /accounts holds what /accounts/{no} "
+    "names."""
     found: dict[str, list[Resource]] = defaultdict(list)
     for tool in tools:
         last = tool.route.rpartition("/")[2]
@@ -304,9 +316,7 @@ def _key(source: Resource, kind: str) -> Yield | None:
     return min(own, key=lambda one: (KEYS.index(one.identity[1]), one.path), default=None)
 
 
-def _described(
-    target: Resource, need: Need, index: dict[str, list[Source]], ambient: bool
-) -> Iterator[Link]:
+def _described(target: Resource, need: Need, index: dict[str, list[Source]], ambient: bool) -> Iterator[Link]:
     """Edges from tools without an output schema."""
     for one, (entity, kind), confidence in offers(target, need, index, ambient):
         if confidence >= MIN_CONFIDENCE:
@@ -318,8 +328,8 @@ def _described(
                 target=target.index,
                 parameter=need.parameter,
                 path=(),
-                evidence=f"{one.tool.name} ({one.tool.verb}) yields {about} {how}, {target.name} takes {what} "
-                f"as {need.parameter}; {one.tool.name} has no output schema: where it stands is not known",
+                evidence=f"{one.tool.name} ({one.tool.verb}) yields {about} {how}, {target.name} takes "
+                f"{what} as {need.parameter}; {one.tool.name} has no output schema: where it stands is not known",
                 confidence=round(confidence, 3),
             )
 
@@ -341,7 +351,8 @@ def _typed(target: Resource, taken: Taker, givers: dict[str, list[tuple[Resource
     """Edges by values that mean the same everywhere, so also within one server."""
     for source, given in givers.get(taken.kind, ())[:MAX_PRODUCERS]:
         if source.index != target.index:
-            evidence = f"{source.name} yields a {taken.kind} ({given.why}), {target.name} takes one as {taken.parameter}"
+            evidence = f"{source.name} yields a {taken.kind} ({given.why}), "
+            evidence += f"{target.name} takes one as {taken.parameter}"
             confidence = round(given.strength - (0.0 if taken.required else 0.08), 3)
             yield Link(source.index, target.index, taken.parameter, given.path, evidence, confidence)
 
@@ -351,7 +362,9 @@ def _mentioned(
 ) -> Iterator[Link]:
     """Edges from the tools that the parameter's own description names."""
     for index in named:
-        evidence = f"the description of {need.parameter} of {target.name} names {tools[index].name} as its source"
+        evidence = (
+            f"the description of {need.parameter} of {target.name} names {tools[index].name} as its source"
+        )
         yield Link(index, target.index, need.parameter, (), evidence, MENTIONED)
 
 

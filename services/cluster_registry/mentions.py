@@ -48,6 +48,8 @@ def _named(text: str, by_name: dict[str, int]) -> list[int]:
         if index is None or index in found:
             continue
         before = text[max(0, match.start() - BESIDE) : match.start()]
-        if (SOURCE.search(before) or "," in before[-2:] or before[-4:] == " or ") and not NO_SOURCE.search(before):
+        if (SOURCE.search(before) or "," in before[-2:] or before[-4:] == " or ") and not NO_SOURCE.search(
+            before
+        ):
             found.append(index)
     return found

@@ -25,7 +25,8 @@ READ_CHARS: Final = 160
 
 # How descriptions say whose identity a parameter takes: "ID of the chat", "the player's ID", "chapter ID".
 KIND_NAMES: Final = (
-    "id|ids|identifier|identifiers|uuid|guid|key|slug|handle|jid|code|number|name|names|username|symbol|title|address"
+    "id|ids|identifier|identifiers|uuid|guid|key|slug|handle|jid|code|number|name|names|username|symbol|title"
+    "|address"
 )
 OF: Final = re.compile(rf"\b({KIND_NAMES})\b(?:\s*\([^)]*\))?\s+(?:of|for)\s+", re.IGNORECASE)
 OWNED: Final = re.compile(rf"\b([A-Za-z]+)'s\s+(?:[\w-]+\s+){{0,2}}({KIND_NAMES})\b", re.IGNORECASE)
@@ -49,7 +50,8 @@ WRITTEN: Final = word_set(
 
 
 OF_ONE: Final = re.compile(
-    r"\b(?:(?:of|for|about|from|to|in|on) (?:an?|the)|(?:get|delete|update|remove|read|fetch|retrieve)s? an?) "
+    r"\b(?:(?:of|for|about|from|to|in|on) (?:an?|the)|(?:get|delete|update|remove|read|fetch|"
+    r"retrieve)s? an?) "
     r"(?:(?:specific|given|particular|single|existing) )?",
     re.IGNORECASE,
 )
@@ -59,7 +61,9 @@ TOLD_BY: Final = frozenset({"name", "title", "address", "number", "code"})
 """Kinds that a description is believed only if the parameter's own name says them, too."""
 ONE_WORD: Final = frozenset({"udid", "uuid", "guid", "pid", "sid", "serial", "hash"})
 """Ids that are called by their format."""
-FREE: Final = word_set("version lang language format type date year month day lat lon latitude longitude locale ext")
+FREE: Final = word_set(
+    "version lang language format type date year month day lat lon latitude longitude locale ext"
+)
 """Words of route parameters that are chosen, not looked up."""
 NOT_BARE: Final = WRITTEN | VERBS.keys() | ACTIONS
 GLUED: Final = re.compile(r"(?!(?:gr|pa|val|andro|uu|gu|inval|hybr|rap)ids?$)([a-z]{3,}?)_?ids?")
@@ -70,7 +74,8 @@ POSTAL: Final = word_set("email mail ip mac street billing shipping home work we
 class Need:
     """One input parameter that takes the identity of something, in the ways it may be read.
 
-    ``identities`` come best first; there is none where only the description may tell. ``prefix`` is the route before it, when it stands in the route.
+    ``identities`` come best first; there is none where only the description may tell.
+    ``prefix`` is the route before it, when it stands in the route.
     ``first``: it is the first that is required. ``said``: its description.
     """
 
@@ -122,7 +127,9 @@ def needs(tool: Json, route: str, entities: tuple[str, ...]) -> Iterator[Need]:
         if not route:
             found = [*_address(parameter), *found]
             if parameter.lower() in ONE_WORD and entities:
-                found.extend([(entities[-1], parameter.lower()), (entities[-1].rpartition("_")[2], parameter.lower())])
+                found.extend(
+                    [(entities[-1], parameter.lower()), (entities[-1].rpartition("_")[2], parameter.lower())]
+                )
             if parameter.lower() in ALONE and needed:
                 found.extend((noun, parameter.lower()) for noun in _objects_of(tool.get("description", "")))
             if not found and needed:
@@ -137,7 +144,9 @@ def _documented(parameter: str, description: str) -> str:
     """What a tool's own description says of a parameter ("Args: account_id: The player's ID"), or ""."""
     if parameter not in description or len(parameter) < 2:
         return ""
-    match = re.search(rf"(?<![\w-]){re.escape(parameter)}\b[`'\"]?\s*(?:\([^)]*\))?\s*(?::|-|–)\s*", description)
+    match = re.search(
+        rf"(?<![\w-]){re.escape(parameter)}\b[`'\"]?\s*(?:\([^)]*\))?\s*(?::|-|–)\s*", description
+    )
     if not match:
         return ""
     text = description[match.end() : match.end() + READ_CHARS]
@@ -185,7 +194,11 @@ def _told(parameter: str, said: str) -> Iterator[Identity]:
     for noun, kind in _phrases(text):
         if kind in TOLD_BY and own[-1] not in (kind, f"{kind}s"):
             continue
-        if named is not None and kind != named[1] and {kind, named[1]} - {"id", "uuid", "key", "slug", "uid", "sid", "gid"}:
+        if (
+            named is not None
+            and kind != named[1]
+            and {kind, named[1]} - {"id", "uuid", "key", "slug", "uid", "sid", "gid"}
+        ):
             continue
         yield noun, kind
 
@@ -203,7 +216,7 @@ def _phrases(text: str) -> tuple[Identity, ...]:
         found.append(((False, match.start()), entity(match[1].lower()), match[2]))
     for match in BEFORE.finditer(text):
         nouns_before = [word for word in match[1].lower().split() if word not in EMPTY]
-        if nouns_before and not words(nouns_before[-1])[:1] in VERB_WORDS:
+        if nouns_before and words(nouns_before[-1])[:1] not in VERB_WORDS:
             found.append(((True, match.start()), entity(" ".join(nouns_before[-2:])), match[2]))
             found.append(((True, match.start()), entity(nouns_before[-1]), match[2]))
     found.sort(key=lambda one: one[0])

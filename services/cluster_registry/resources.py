@@ -28,7 +28,9 @@ from services.cluster_registry.vocabulary import (
 )
 from services.cluster_registry.yields import Yield, properties, yielded
 
-STATES: Final = frozenset({"status", "details", "settings", "stats", "statistics", "preferences", "credentials", "news"})
+STATES: Final = frozenset(
+    {"status", "details", "settings", "stats", "statistics", "preferences", "credentials", "news"}
+)
 """Plurals that name one thing."""
 VERSION: Final = re.compile(r"v?\d+([._]\d+)*([a-z]+\d*)?\Z|api\Z|rest\Z|\d{4}-\d{2}-\d{2}.*\Z")
 
@@ -194,7 +196,9 @@ def _of_another(segments: list[str]) -> bool:
     """/render/{templateId}: a POST that makes something of another thing, whose id it takes."""
     named = words(segments[-1].strip("{}"))
     holder = next((entity(part) for part in reversed(segments) if "{" not in part), "")
-    return len(named) > 1 and named[-1] in ("id", "uuid") and bool(holder) and singular(named[-2]) not in holder
+    return (
+        len(named) > 1 and named[-1] in ("id", "uuid") and bool(holder) and singular(named[-2]) not in holder
+    )
 
 
 def _plural(word: str) -> bool:
@@ -224,7 +228,11 @@ def _entities(parts: list[str], route: str) -> tuple[str, ...]:
             continue
         if tail[0] in ACTIONS or (tail[0] in VERBS and len(tail) == 1) or VERSION.match(segment.lower()):
             continue
-        if segment.lower() in ("info", "details", "detail", "list", "all") and len(found) == 0 and segment is not segments[0]:
+        if (
+            segment.lower() in ("info", "details", "detail", "list", "all")
+            and len(found) == 0
+            and segment is not segments[0]
+        ):
             continue
         if segment.lower() == "children":  # /blocks/{id}/children are blocks
             continue

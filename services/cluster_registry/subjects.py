@@ -29,7 +29,8 @@ PREPOSITIONS: Final = word_set(
     "through during over under across against without around"
 )
 ENDS: Final = word_set(
-    "that which who where when whose matching based given including such related associated belonging accessible "
+    "that which who where when whose matching based given including such related associated belonging "
+    "accessible "
     "containing if whether or but then is are was can will has have like only so it you your this it's"
 )
 FILLERS: Final = word_set(
@@ -58,7 +59,8 @@ ELSEWHERE: Final = re.compile(
     re.IGNORECASE,
 )
 INCLUDED: Final = re.compile(
-    r"\b(?:including|includes?|along with|together with|as well as|containing|contains?|with (?:its|their|all))"
+    r"\b(?:including|includes?|along with|together with|as well as|containing|contains?|with (?:its|their|"
+    r"all))"
     r"\s+(?:(?:its|their|the|all|any|list of|a list of)\s+)*",
     re.IGNORECASE,
 )
@@ -142,14 +144,16 @@ def told(description: str) -> tuple[str, tuple[tuple[Noun, bool], ...]]:
         if base in VERBS or base in ACTIONS:
             verb, at = VERBS.get(base, "act"), place + 1
             break
-        if token in ".\n:":
+        if word in ".\n:":
             break
     if not verb and tokens and tokens[0].lower() in ("a", "all", "list", "lists"):
         verb = "list"
     found = list(objects(tokens[at:])) if verb else []
     if verb == "search":
         # "Search Wikipedia for articles": what is found stands behind "for".
-        behind = next((place for place, token in enumerate(tokens[at + 1 : at + 8]) if token.lower() == "for"), None)
+        behind = next(
+            (place for place, token in enumerate(tokens[at + 1 : at + 8]) if token.lower() == "for"), None
+        )
         if behind is not None:
             found = [*((noun, True) for noun, _ in objects(tokens[at + behind + 2 :])), *found]
     if verb == "list" and tokens[:1] and tokens[0].lower().startswith("list"):
@@ -161,7 +165,8 @@ def told(description: str) -> tuple[str, tuple[tuple[Noun, bool], ...]]:
 
 def objects(tokens: Sequence[str]) -> Iterator[tuple[Noun, bool]]:
     """The noun phrases that a verb's object begins with, at most three ("tokens, pools and DEXes")."""
-    many, single, nouns, count = False, False, [], 0
+    many, single, count = False, False, 0
+    nouns: list[str] = []
     for token in [*tokens[:24], "."]:
         word = token.lower().removesuffix("'s")
         if not nouns and word in FILLERS:

@@ -37,7 +37,25 @@ IRREGULAR: Final = {
     "ids": "id",
 }
 UNCHANGED: Final = frozenset(
-    {"series", "alias", "canvas", "atlas", "bias", "gas", "pancreas", "christmas", "news", "species", "dns", "sms", "https", "aws", "gps", "this", "has"}
+    {
+        "series",
+        "alias",
+        "canvas",
+        "atlas",
+        "bias",
+        "gas",
+        "pancreas",
+        "christmas",
+        "news",
+        "species",
+        "dns",
+        "sms",
+        "https",
+        "aws",
+        "gps",
+        "this",
+        "has",
+    }
 )
 
 

@@ -16,7 +16,9 @@ Path = tuple[str, ...]
 
 MAX_DEPTH: Final = 4
 MAX_LEAVES: Final = 300
-PEOPLE: Final = word_set("created_by updated_by modified_by last_edited_by author owner assignee creator reporter")
+PEOPLE: Final = word_set(
+    "created_by updated_by modified_by last_edited_by author owner assignee creator reporter"
+)
 """Fields that hold a user, whatever they are called."""
 RESOURCE_PATH: Final = re.compile(
     r"fully qualified|resource id|resource identifier|\barm\b|self link", re.IGNORECASE
@@ -54,7 +56,9 @@ def yielded(output: Json, entities: tuple[str, ...]) -> Iterator[Yield]:
             if properties(inner) and depth + 1 < MAX_DEPTH:
                 lowered = "_".join(words(key))
                 name = entity(key)
-                kept = lowered in WRAPPERS or name in owners or any(name.endswith(f"_{one}") for one in owners)
+                kept = (
+                    lowered in WRAPPERS or name in owners or any(name.endswith(f"_{one}") for one in owners)
+                )
                 inner_owners = owners if kept else (name, "user") if name in PEOPLE else (name,)
                 queue.append((inner, inner_path, inner_owners, depth + 1, own and kept))
                 continue

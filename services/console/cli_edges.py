@@ -14,7 +14,9 @@ from services.console.errors import DONE, FAILED, UserError, complain, print_jso
 def edges(
     catalog: Annotated[
         Path | None,
-        typer.Argument(metavar="[CATALOG]", help="MCP tools/list dump, as `tds run --catalog` takes [built-in]."),
+        typer.Argument(
+            metavar="[CATALOG]", help="MCP tools/list dump, as `tds run --catalog` takes [built-in]."
+        ),
     ] = None,
     server: Annotated[
         list[str] | None,
@@ -25,7 +27,8 @@ def edges(
     ] = 0.0,
     across: Annotated[bool, typer.Option("--across", help="Only edges between two servers.")] = False,
     within_only: Annotated[
-        bool, typer.Option("--within-only", help="Only edges within one server; the others are not looked for.")
+        bool,
+        typer.Option("--within-only", help="Only edges within one server; the others are not looked for."),
     ] = False,
 ) -> int:
     """Print the dependency edges of a catalog as JSON lines, with confidence and evidence.
@@ -43,7 +46,9 @@ def edges(
     wanted = frozenset(server or ())
     unknown = sorted(wanted - {one.server_id for one in imports})
     if unknown:
-        raise UserError(f"--server {unknown[0]}: the catalog has no server of this id", "Look into the catalog")
+        raise UserError(
+            f"--server {unknown[0]}: the catalog has no server of this id", "Look into the catalog"
+        )
     if within_only and wanted:
         imports = [one for one in imports if one.server_id in wanted]
     found, rejected = catalog_edges(imports, within_only=within_only)
