@@ -41,8 +41,7 @@ class Texts:
             self.weights[tool] = {word: value / length for word, value in weighted.items()}
 
     def equal_names(self, pair: Pair) -> bool:
-        """The first tool has a result field (without output schema: a parameter) called as the parameter "
-        "is."""
+        """A field of the first tool's result (without output schema: of its input) is called so."""
         name = "_".join(words(pair.parameter))
         return name in self.names.get((pair.server_a, pair.tool_a), set())
 

@@ -272,8 +272,7 @@ def _candidates(
 
 
 def _holding(tools: Sequence[Resource]) -> dict[str, list[Resource]]:
-    """By route, the tools that list or make what stands under it: /accounts holds what /accounts/{no} "
-    "names."""
+    """By route, the tools that list or make what stands under it: /accounts for /accounts/{no}."""
     found: dict[str, list[Resource]] = defaultdict(list)
     for tool in tools:
         last = tool.route.rpartition("/")[2]
@@ -329,7 +328,8 @@ def _described(target: Resource, need: Need, index: dict[str, list[Source]], amb
                 parameter=need.parameter,
                 path=(),
                 evidence=f"{one.tool.name} ({one.tool.verb}) yields {about} {how}, {target.name} takes "
-                f"{what} as {need.parameter}; {one.tool.name} has no output schema: where it stands is not known",
+                f"{what} as {need.parameter}; {one.tool.name} has no output schema: where it stands is not "
+                "known",
                 confidence=round(confidence, 3),
             )
 

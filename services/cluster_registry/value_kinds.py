@@ -108,7 +108,7 @@ KINDS: Final[tuple[Kind, ...]] = (
             r"(?:search|find)(?:s|es)? (?:for )?(?:(?!nearest|nearby|multi|by)\w+ )?(?:places?|locations?|"
             r"cit(?:y|ies))\b"
         ),
-        READS,
+        READS | {"act"},
         _any(r"reverse"),
         word_set("latitude longitude lat lng lon"),
         word_set("latitude longitude lat lng lon coordinates location"),
