@@ -16,6 +16,7 @@ from services.cluster_registry.described import Source, offers, sources
 from services.cluster_registry.mentions import mentions
 from services.cluster_registry.needs import Need
 from services.cluster_registry.resources import Resource
+from services.cluster_registry.text import singular, words
 from services.cluster_registry.typed import Giver, Taker
 from services.cluster_registry.vocabulary import Identity
 from services.cluster_registry.yields import Path, Yield
@@ -112,13 +113,14 @@ def _producers(tools: Sequence[Resource]) -> dict[Identity, list[_Producer]]:
         echoes = _echoes(tool)
         if tool.schemaless and not tool.route:
             continue
-        for found in _schemaless_yields(tool) if tool.schemaless else tool.yields:
+        assumed = [] if _tells_own(tool) else list(_schemaless_yields(tool))
+        for found in (*tool.yields, *assumed):
             if found.identity in echoes:
                 continue
             if tool.verb in ("create", "update") and found.identity[1] not in GENERATED:
                 continue
             strength = (OWN if found.own else FOREIGN)[tool.verb] - 0.02 * max(0, len(found.path) - 2)
-            if tool.schemaless:
+            if not found.path:
                 strength -= 0.27
             index[found.identity].append(_Producer(tool, found, strength))
     for found_producers in index.values():
@@ -146,6 +148,11 @@ def _only(tool: Resource, need: Need) -> bool:
     A create with many parameters often has its result's id among them only because one schema serves both.
     """
     return tool.verb == "create" and bool(need.identities) and len(tool.needs) <= FEW
+
+
+def _tells_own(tool: Resource) -> bool:
+    """Its schema is whole, or says by what its own entity is told apart."""
+    return not tool.opaque or any(found.own and found.identity[1] in KEYS for found in tool.yields)
 
 
 def _schemaless_yields(tool: Resource) -> Iterator[Yield]:
@@ -242,7 +249,7 @@ def _candidates(
             paired = bool(need.prefix) and source.route == need.prefix and found.own
             if paired and source.verb in ("list", "search", "create"):
                 confidence += 0.07
-            if source.schemaless and source.route and not (paired or _nested_list(source.route)):
+            if not found.path and source.route and not (paired or _plainly_lists(source)):
                 continue
             if not need.required:
                 confidence -= 0.1
@@ -383,9 +390,13 @@ def _best_per_source(ranked: Sequence[Link], max_sources: int) -> list[Link]:
     return list(kept.values())
 
 
-def _nested_list(route: str) -> bool:
-    """``/languages/{id}/lexemes``: lists lexemes, whatever stands before it."""
-    return route.rpartition("/")[0].endswith("}")
+def _plainly_lists(source: Resource) -> bool:
+    """``/languages/{id}/lexemes`` lists lexemes, whatever stands before it; so does one whose name agrees."""
+    if source.route.rpartition("/")[0].endswith("}"):
+        return True
+    if source.verb not in ("list", "search") or len(source.entities) != 1 or "__" in source.name:
+        return False
+    return source.entities[0].rpartition("_")[2] in {singular(word) for word in words(source.name)}
 
 
 def _types_fit(found: frozenset[str], needed: frozenset[str]) -> bool:

@@ -233,6 +233,8 @@ def _route_holders(route: str) -> dict[str, tuple[str, str]]:
         if inside:
             last = next((part for part in reversed(before) if "{" not in part), "")
             static = "" if words(last)[:1] in VERB_WORDS else entity(last)
+            if before and "{" in before[-1] and static not in entity(inside[1]):
+                static = ""  # /documents/{id}/{organization_id}: what stands under documents is told already
             holders[inside[1]] = (static, "/" + "/".join(before))
         before.append(segment)
     return holders

@@ -80,6 +80,10 @@ def _leaf(
     key: str, member: Json, path: Path, types: frozenset[str], owners: tuple[str, ...], own: bool
 ) -> Iterator[Yield]:
     named = kind_of(key)
+    if named is None and path[-1] == "*" and own and types == {"string"} and entity(key) in owners:
+        for kind in ("name", "id"):  # a list of plain texts, by which the records are told
+            yield Yield(path, (entity(key), kind), types, own, named=True)
+        return
     description = member.get("description", "")
     if named is None:
         if len(words(key)) <= 2 and re.match(
