@@ -13,8 +13,10 @@ from typing import Final
 
 from services.cluster_registry.labels import tokens
 from services.cluster_registry.resources import Resource
+from services.cluster_registry.value_kinds import KINDS
 from services.cluster_registry.yields import Path
 
+LOCAL: Final = frozenset(kind.name for kind in KINDS if kind.local)
 MAX_GIVERS: Final = 64
 """Tools of the whole catalog that are looked at per kind of value."""
 MAX_PARTNERS: Final = 12
@@ -67,12 +69,12 @@ def across(servers: Iterable[Server]) -> Iterator[CrossLink]:
             if not view.takes and not view.gives:
                 continue
             said = frozenset(tokens(f"{view.name} {view.description[:TEXT_CHARS]}"))
-            for taken in view.takes:
+            for taken in (one for one in view.takes if one.kind not in LOCAL):
                 end = _End(
                     server.id, view.index, view.name, said, parameter=taken.parameter, required=taken.required
                 )
                 takers.append((taken.kind, end))
-            for one in view.gives:
+            for one in (one for one in view.gives if one.kind not in LOCAL):
                 end = _End(server.id, view.index, view.name, said, one.strength, one.path, one.why)
                 givers[one.kind].append(end)
     for kind, ends in givers.items():

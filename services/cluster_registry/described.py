@@ -16,7 +16,7 @@ from services.cluster_registry.needs import Need
 from services.cluster_registry.resources import Resource
 from services.cluster_registry.subjects import FILLERS
 from services.cluster_registry.text import singular, word_set, words
-from services.cluster_registry.vocabulary import ACTIONS, VERBS, Identity
+from services.cluster_registry.vocabulary import ACTIONS, PEOPLE, ROLES, VERBS, Identity
 
 MAX_SOURCES: Final = 24
 """Tools looked at per noun: keeps inference near-linear in the number of tools."""
@@ -154,7 +154,8 @@ def names_of(name: str) -> tuple[str, ...]:
     while len(parts) > 1 and parts[0] in QUALIFYING:
         parts = parts[1:]
     short = "_".join(parts)
-    return (full,) if short == full else (full, short)
+    people = PEOPLE if full in ROLES else ()
+    return (full, *people) if short == full else (full, short, *people)
 
 
 def offers(
@@ -165,7 +166,7 @@ def offers(
         if kind == "title" and not name:
             yield from _titles(target, index)
             continue
-        for step, noun in enumerate(names_of(name)):
+        for step, noun in enumerate(names_of(name) if kind else (name,)):
             for one in _fitting(target, noun, index.get(noun, ())):
                 if one.tool.index == target.index:
                     continue

@@ -18,7 +18,7 @@ from services.cluster_registry.needs import Need
 from services.cluster_registry.resources import Resource
 from services.cluster_registry.text import singular, words
 from services.cluster_registry.typed import Giver, Taker
-from services.cluster_registry.vocabulary import Identity
+from services.cluster_registry.vocabulary import PEOPLE, ROLES, Identity
 from services.cluster_registry.yields import Path, Yield
 
 MAX_PRODUCERS: Final = 24
@@ -219,6 +219,8 @@ def _readings(need: Need, producers: dict[Identity, list[_Producer]]) -> Iterato
             if other:
                 yield (name, other), BARE
     name, kind = need.identities[0] if need.identities else ("", "")
+    if name in ROLES and kind in IDS and not any(one in producers for one in need.identities):
+        yield from (((person, kind), QUALIFIED) for person in PEOPLE)
     short = name.partition("_")[2]
     if (
         short

@@ -12,7 +12,16 @@ from typing import Final
 from schemas.catalog import Json
 from services.cluster_registry.subjects import TOKEN, objects
 from services.cluster_registry.text import word_set, words
-from services.cluster_registry.vocabulary import ACTIONS, DISTINCTIVE, KINDS, VERBS, Identity, entity, kind_of
+from services.cluster_registry.vocabulary import (
+    ACTIONS,
+    DISTINCTIVE,
+    KINDS,
+    ROLES,
+    VERBS,
+    Identity,
+    entity,
+    kind_of,
+)
 from services.cluster_registry.yields import properties, types_of
 
 MAX_PARAMETERS: Final = 64
@@ -258,6 +267,9 @@ def _readings(
     description = member.get("description", "")
     named = kind_of(parameter)
     found: list[Identity] = list(_either(parameter, holder))
+    parts = words(parameter)
+    if len(parts) == 2 and parts[0] in ROLES and parts[1] in ("id", "ids", "uuid") and not routed:
+        found = [(parts[0], KINDS[parts[1]])]
     if found:
         pass
     elif named is not None:

@@ -31,6 +31,8 @@ class Kind:
     fields: frozenset[str] = frozenset()
     given: frozenset[str] = frozenset()
     strength: float = 0.76
+    local: bool = False
+    """It means something within its own server only."""
 
 
 def _any(text: str) -> re.Pattern[str]:
@@ -70,6 +72,20 @@ KINDS: Final[tuple[Kind, ...]] = (
         ),
         word_set("web_url article_url page_url canonical_url"),
         word_set("url urls link page_url website"),
+    ),
+    Kind(
+        "file's path",
+        word_set("path file_path filepath filename file_name input_path input_file document_path paths"),
+        _any(r"files?\b|documents?\b|workbook|spreadsheet"),
+        _any(
+            r"(?:list|search|find)(?:s|es)? (?:\w+ ){0,4}(?:files|documents|directory|directories|folder)\b"
+        ),
+        FINDS,
+        _any(r"creat|writ|sav|output|destination|directory|folder|url"),
+        frozenset(),
+        word_set("file_path filepath filename file_name"),
+        0.72,
+        local=True,
     ),
     Kind(
         "image's URL",

@@ -64,6 +64,11 @@ WRAPPERS: Final = word_set(
     "members embedded resources resource return output outputs info details detail summaries summary "
     "elements element"
 )
+ROLES: Final = word_set(
+    "assignee owner author creator reporter reviewer approver recipient sender requester responsible"
+)
+"""What people are called for what they do: whose id it is, a list of people tells."""
+PEOPLE: Final = ("user", "member", "contact", "person")
 GROUPS: Final = frozenset({"me", "self", "current", "myself"})
 NOISE: Final = word_set("all by with the of for a an in to and from my v1 v2 v3 api rest json async")
 

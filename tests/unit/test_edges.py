@@ -57,7 +57,11 @@ TRUE = {
         "verse_id",
     ),
     "a creation": (tool("create_prompt"), tool("delete_prompt", "", "promptId"), "promptId"),
-    "an act that starts something": (tool("run_project", "Run it"), tool("run_status", "", "run_id"), "run_id"),
+    "an act that starts something": (
+        tool("run_project", "Run it"),
+        tool("run_status", "", "run_id"),
+        "run_id",
+    ),
     "part of a result": (
         tool("get_space", "Retrieves details of a space including its channels"),
         tool("read_channel", "", "channel_id"),
