@@ -44,6 +44,11 @@ REFERENCES: Final = frozenset(
 
 BARE: Final = 0.11
 QUALIFIED: Final = 0.13
+ASSUMED: Final = 0.27
+ASSUMED_THERE: Final = 0.18
+"""What is lost where no schema shows the id; /dictionaries is surer to list dictionaries than others."""
+HELD: Final = {"list": 0.8, "search": 0.8, "get": 0.74}
+STARTED: Final = frozenset({("create",), ("add",), ("post",), ("start",), ("submit",), ("new",)})
 FEW: Final = 3
 KEYS: Final = ("id", "uuid", "uid", "gid", "sid", "key", "slug", "number", "code", "arn", "name")
 """What tells records of one route apart, the likeliest first."""
@@ -64,7 +69,7 @@ class Link:
     evidence: str
     confidence: float
     as_text: bool = False
-    """The number that the source yields has to be written as the text that the target takes."""
+    """A number that has to be written as a text, or the other way: the value does not fit as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,7 @@ def _producers(tools: Sequence[Resource]) -> dict[Identity, list[_Producer]]:
                 continue
             strength = (OWN if found.own else FOREIGN)[tool.verb] - 0.02 * max(0, len(found.path) - 2)
             if not found.path:
-                strength -= 0.27
+                strength -= ASSUMED_THERE if tool.route.count("/") == 1 else ASSUMED
             index[found.identity].append(_Producer(tool, found, strength))
     for found_producers in index.values():
         found_producers.sort(
@@ -247,6 +252,8 @@ def _candidates(
                 continue
             if ambient and not _tells(source, found):
                 continue
+            if found.own and _of_another(source.route, need.prefix):
+                continue
             confidence = producer.strength - loss
             paired = bool(need.prefix) and source.route == need.prefix and found.own
             if paired and source.verb in ("list", "search", "create"):
@@ -285,7 +292,8 @@ def _holding(tools: Sequence[Resource]) -> dict[str, list[Resource]]:
     found: dict[str, list[Resource]] = defaultdict(list)
     for tool in tools:
         last = tool.route.rpartition("/")[2]
-        if tool.verb in ("list", "search", "create") and last and "{" not in last:
+        started = tool.verb == "act" and words(tool.name)[:1] in STARTED
+        if (tool.verb in ("list", "search", "create", "get") or started) and last and "{" not in last:
             found[tool.route].append(tool)
     return found
 
@@ -297,11 +305,12 @@ def _held(target: Resource, need: Need, holding: dict[str, list[Resource]]) -> I
             continue
         kind = need.identities[0][1] if need.identities else "id"
         one = _key(source, kind)
-        if kind not in GENERATED and (source.verb == "create" or (one is None and source.yields)):
+        made = source.verb in ("create", "act")
+        if kind not in GENERATED and (made or (one is None and source.yields)):
             continue
-        confidence = (0.8 if source.verb != "create" else 0.72) - (0.12 if one is None else 0.0)
-        if one is not None and not _types_fit(one.types, need.types):
-            continue
+        confidence = HELD.get(source.verb, 0.72) - (0.12 if one is None else 0.0)
+        # What a route holds is what it names, though the one is called a number and the other a text.
+        as_text = one is not None and not _types_fit(one.types, need.types)
         if one is None and not source.opaque:
             continue
         yield Link(
@@ -312,6 +321,7 @@ def _held(target: Resource, need: Need, holding: dict[str, list[Resource]]) -> I
             evidence=f"{source.route} ({source.name}, {source.verb}) holds what "
             f"{need.prefix}/{{{need.parameter}}} ({target.name}) names",
             confidence=round(confidence, 3),
+            as_text=as_text,
         )
 
 
@@ -319,7 +329,7 @@ def _key(source: Resource, kind: str) -> Yield | None:
     """By what a tool tells its own entity apart: by this kind, or an id by any."""
     own = [one for one in source.yields if one.own and one.identity[1] in KEYS]
     own = [one for one in own if one.identity[1] == kind] or (own if kind == "id" else [])
-    if source.verb == "create":
+    if source.verb in ("create", "act"):
         own = [one for one in own if one.identity[1] in GENERATED]
     return min(own, key=lambda one: (KEYS.index(one.identity[1]), one.path), default=None)
 
@@ -377,6 +387,14 @@ def _mentioned(
         yield Link(index, target.index, need.parameter, (), evidence, MENTIONED)
 
 
+def _of_another(route: str, prefix: str) -> bool:
+    """/videos/collections holds others than /images/collections/{id} names."""
+    if "{" in route + prefix or route == prefix or not (route and prefix):
+        return False
+    (above, _, last), (other, _, named) = route.rpartition("/"), prefix.rpartition("/")
+    return last == named and bool(above) and bool(other)
+
+
 def _tells(source: Resource, found: Yield) -> bool:
     """What a whole server works on is told by tools whose purpose it is."""
     if found.own and source.verb in ("list", "search", "create"):
@@ -396,7 +414,11 @@ def _plainly_lists(source: Resource) -> bool:
     """``/languages/{id}/lexemes`` lists lexemes, whatever stands before it; so does one whose name agrees."""
     if source.route.rpartition("/")[0].endswith("}"):
         return True
-    if source.verb not in ("list", "search") or len(source.entities) != 1 or "__" in source.name:
+    if source.verb not in ("list", "search"):
+        return False
+    if source.verb == "list" and source.route.count("/") == 1:  # /dictionaries lists dictionaries
+        return True
+    if len(source.entities) != 1 or "__" in source.name:
         return False
     return source.entities[0].rpartition("_")[2] in {singular(word) for word in words(source.name)}
 

@@ -26,6 +26,8 @@ from services.cluster_registry.yields import properties, types_of
 
 MAX_PARAMETERS: Final = 64
 VERB_WORDS: Final = frozenset({(), *((verb,) for verb in VERBS)})
+VERSION: Final = re.compile(r"v?\d+([._]\d+)*([a-z]+\d*)?\Z|api\Z|rest\Z|\d{4}-\d{2}-\d{2}.*\Z")
+"""Parts of a route that say nothing of what stands there."""
 NEXT: Final = re.compile(r"\s[`'\"]?\w+[`'\"]?\s*(?:\([^)]*\))?:")
 """Where the description of the next parameter begins."""
 BY_ID: Final = re.compile(r"\b(unique |the )?(id|identifier|uuid|guid)\b( of|\b)", re.IGNORECASE)
@@ -240,7 +242,9 @@ def _route_holders(route: str) -> dict[str, tuple[str, str]]:
     for segment in [part for part in route.split("/") if part]:
         inside = re.fullmatch(r"\{\+?([^{}]+)\}(:\w+)?", segment)
         if inside:
-            last = next((part for part in reversed(before) if "{" not in part), "")
+            last = next(
+                (part for part in reversed(before) if "{" not in part and not VERSION.match(part.lower())), ""
+            )
             static = "" if words(last)[:1] in VERB_WORDS else entity(last)
             if before and "{" in before[-1] and static not in entity(inside[1]):
                 static = ""  # /documents/{id}/{organization_id}: what stands under documents is told already
@@ -254,8 +258,8 @@ def _either(parameter: str, holder: str) -> Iterator[Identity]:
     parts = words(parameter)
     if "or" in parts:
         kinds = [KINDS[word] for word in parts if word in KINDS]
-        name = entity(" ".join(takewhile(lambda word: word not in KINDS and word != "or", parts))) or holder
-        yield from ((name, kind) for kind in kinds if name)
+        name = entity(" ".join(takewhile(lambda word: word not in KINDS and word != "or", parts)))
+        yield from ((one, kind) for one in (name, holder) for kind in kinds if one)
 
 
 def _readings(
@@ -292,6 +296,8 @@ def _readings(
         if BY_ID.search(description) or types_of(member) == {"integer"}:
             kinds = ["id"]
         found.extend((holder, kind) for kind in kinds or ["id"])
+    elif routed and not holder and GLUED.fullmatch(parameter.lower()):
+        found.append((GLUED.fullmatch(parameter.lower())[1], "id"))  # type: ignore[index]
     elif routed and holder and (GLUED.fullmatch(parameter.lower()) or words(parameter)[-1:] == ("no",)):
         glued = GLUED.fullmatch(parameter.lower())  # /orgunits/{orgid}, /accounts/{accountNo}
         found.extend([(holder, "id"), (glued[1], "id")] if glued else [(holder, "number"), (holder, "id")])

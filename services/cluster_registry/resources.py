@@ -7,13 +7,12 @@ the paper gives no rule.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from schemas.catalog import Json
-from services.cluster_registry.needs import Need, needs
+from services.cluster_registry.needs import VERSION, Need, needs
 from services.cluster_registry.subjects import Subject, common_words, named, subjects, told
 from services.cluster_registry.text import singular, words
 from services.cluster_registry.typed import Giver, Taker, gives, takes
@@ -28,11 +27,12 @@ from services.cluster_registry.vocabulary import (
 )
 from services.cluster_registry.yields import Yield, properties, yielded
 
+MANY: Final = 20
+"""Catalogs cut objects off about here."""
 STATES: Final = frozenset(
     {"status", "details", "settings", "stats", "statistics", "preferences", "credentials", "news"}
 )
 """Plurals that name one thing."""
-VERSION: Final = re.compile(r"v?\d+([._]\d+)*([a-z]+\d*)?\Z|api\Z|rest\Z|\d{4}-\d{2}-\d{2}.*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,29 @@ class Resource:
 def resources(tools: Sequence[Json]) -> list[Resource]:
     """The resource views of the tools of one server, each given as the JSON of a ToolSpec."""
     common = common_words([tool["name"] for tool in tools])
-    return [resource(index, tool, common) for index, tool in enumerate(tools)]
+    base = _base([_route(tool.get("path", "")) for tool in tools])
+    return [resource(index, tool, common, base) for index, tool in enumerate(tools)]
 
 
-def resource(index: int, tool: Json, common: frozenset[str] = frozenset()) -> Resource:
-    """The resource view of one tool; ``common`` are words that all names of its server have."""
+def _base(routes: Sequence[str]) -> str:
+    """What all routes of a server begin with, before the first that names an entity: ``/discovery/v2``."""
+    split = [route.split("/")[1:] for route in routes if route]
+    if len(split) < 3:
+        return ""
+    shared: list[str] = []
+    for segments in zip(*split, strict=False):
+        if len(set(segments)) > 1 or "{" in segments[0]:
+            break
+        shared.append(segments[0])
+    while shared and any(len(route) <= len(shared) or "{" in route[len(shared)] for route in split):
+        shared.pop()
+    return "".join(f"/{segment}" for segment in shared)
+
+
+def resource(index: int, tool: Json, common: frozenset[str] = frozenset(), base: str = "") -> Resource:
+    """The resource view of one tool, of whose server all names have ``common`` words, all routes ``base``."""
     name, method = tool["name"], tool.get("method", "")
-    route = _route(tool.get("path", ""))
+    route = _route(tool.get("path", "")).removeprefix(base)
     parts = _name_parts(name, route)
     output = tool.get("output_schema")
     verb = _verb(parts, method, route, output)
@@ -107,10 +123,15 @@ def _opaque(node: Json, depth: int = 0) -> bool:
     members = properties(node)
     if not members:
         return node.get("type") in ("object", "array", None)
-    return depth < 3 and any(
-        _opaque(member, depth + 1)
-        for member in members.values()
-        if isinstance(member, dict) and member.get("type") in ("object", "array")
+    return len(members) >= MANY or (
+        depth < 3
+        and any(
+            _opaque(member, depth + 1)
+            for member in members.values()
+            if isinstance(member, dict)
+            and member.get("type", "object") in ("object", "array")
+            and "enum" not in member
+        )
     )
 
 
@@ -184,6 +205,8 @@ def _verb(parts: list[str], method: str, route: str, output: Json | None) -> str
             return "update"
         if VERBS.get(action) in ("search", "delete", "update"):
             return VERBS[action]
+        if action in ("get", "list", "fetch", "retrieve", "describe"):  # RPC by POST
+            return "list" if _plural(last) else VERBS[action]
         if action in ACTIONS or named in ("search", "list", "get", "delete", "update"):
             return "act" if action in ACTIONS or not named else named
         return "create"
@@ -253,4 +276,6 @@ def _entities(parts: list[str], route: str) -> tuple[str, ...]:
         found.append(singular(nouns[-1]))
     if nouns:
         found.append("_".join([*nouns[:-1], singular(nouns[-1])]))
-    return tuple(dict.fromkeys(name for name in found if name and name not in WRAPPERS))
+    # /lists and /collections are of lists and collections, though such words mostly only wrap something.
+    plural = {entity(segment) for segment in segments if _plural(segment)}
+    return tuple(dict.fromkeys(name for name in found if name and (name not in WRAPPERS or name in plural)))

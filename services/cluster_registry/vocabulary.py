@@ -38,7 +38,7 @@ ACTIONS: Final = word_set(
     "stats batch bulk execute merge lock unlock"
 )
 KINDS: Final[Mapping[str, str]] = {
-    "id": "id", "ids": "id", "identifier": "id", "identifiers": "id",
+    "id": "id", "ids": "id", "oid": "id", "pk": "id", "identifier": "id", "identifiers": "id",
     "uuid": "uuid", "guid": "uuid", "uid": "uid", "uri": "uri", "urn": "urn", "arn": "arn", "gid": "gid",
     "name": "name", "names": "name", "slug": "slug", "slugs": "slug", "key": "key", "keys": "key",
     "code": "code", "codes": "code", "number": "number", "sku": "sku", "skus": "sku", "email": "email",
@@ -92,7 +92,7 @@ def kind_of(name: str) -> Identity | None:
         return None
     kind = KINDS.get(parts[-1])
     if kind is None:
-        return None
+        return (singular(parts[1]), "id") if parts[0] == "id" and len(parts) == 2 else None
     qualifier = [word for word in parts[:-1] if not word.isdigit()]
     if qualifier and (
         set(qualifier) <= QUALIFIERS or qualifier[0] in ("external", "parent", "next", "previous")

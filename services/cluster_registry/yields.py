@@ -48,6 +48,11 @@ def yielded(output: Json, entities: tuple[str, ...]) -> Iterator[Yield]:
     while queue:
         node, path, owners, depth, own = queue.pop(0)
         node, path = _unwrapped(node, path)
+        if path == ("*",) and types_of(node) & {"string", "integer", "number"}:
+            for owner in entities:  # a list of plain ids
+                for kind in ("id", "name"):
+                    yield Yield(path, (owner, kind), types_of(node), own=True, named=False)
+            return
         for key, raw in properties(node).items():
             if not isinstance(raw, dict) or key in ("*", "__typename"):
                 continue
@@ -56,9 +61,7 @@ def yielded(output: Json, entities: tuple[str, ...]) -> Iterator[Yield]:
             if properties(inner) and depth + 1 < MAX_DEPTH:
                 lowered = "_".join(words(key))
                 name = entity(key)
-                kept = (
-                    lowered in WRAPPERS or name in owners or any(name.endswith(f"_{one}") for one in owners)
-                )
+                kept = lowered in WRAPPERS or name in owners or any(_akin(name, one) for one in owners)
                 inner_owners = owners if kept else (name, "user") if name in PEOPLE else (name,)
                 queue.append((inner, inner_path, inner_owners, depth + 1, own and kept))
                 continue
@@ -76,6 +79,11 @@ def yielded(output: Json, entities: tuple[str, ...]) -> Iterator[Yield]:
                     yield found
 
 
+def _akin(name: str, owner: str) -> bool:
+    """An ``actions_cache`` is a cache, and an ``org_unit`` an orgunit."""
+    return name.endswith(f"_{owner}") or name.replace("_", "") == owner.replace("_", "")
+
+
 def _leaf(
     key: str, member: Json, path: Path, types: frozenset[str], owners: tuple[str, ...], own: bool
 ) -> Iterator[Yield]:
@@ -89,7 +97,9 @@ def _leaf(
         if len(words(key)) <= 2 and re.match(
             r"(the |unique )*(id|identifier)\b( of|$)", description, re.IGNORECASE
         ):
-            yield Yield(path, (entity(key), "id"), types, entity(key) in owners and own, named=True)
+            name = entity(key)
+            name = name.removesuffix("_id") if name.removesuffix("_id") in owners else name
+            yield Yield(path, (name, "id"), types, name in owners and own, named=True)
         return
     name, kind = named
     if path[-1] != "*" and words(key)[-1] in ("ids", "names", "keys", "slugs", "codes", "skus", "symbols"):
