@@ -6,7 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from services.cluster_registry.needs import FROM
 from services.cluster_registry.resources import Resource
+from services.cluster_registry.subjects import common_words
+from services.cluster_registry.text import words
+from services.cluster_registry.vocabulary import ACTIONS, VERBS
 
 MAX_NAMED: Final = 4
 """Tools named in one text that are looked at."""
@@ -31,14 +35,28 @@ def mentions(tools: Sequence[Resource]) -> dict[tuple[int, str], list[int]]:
     by_name: dict[str, int] = {}
     for tool in tools:
         by_name.setdefault(tool.name, tool.index)
+    by_noun: dict[str, int] = {}
+    common = common_words([tool.name for tool in tools])
+    for tool in tools:
+        if tool.subjects and not tool.needs and tool.verb in ("get", "act", "list"):
+            nouns = {*words(tool.name)} - common - VERBS.keys() - ACTIONS
+            if len(nouns) == 1:
+                by_noun.setdefault(nouns.pop(), tool.index)
     found: dict[tuple[int, str], list[int]] = {}
     for tool in tools:
         for need in tool.needs:
-            named = _named(need.said, by_name)
+            named = [*_named(need.said, by_name), *_standing_in(need.said, by_noun)]
             sources = [index for index in named if index != tool.index]
             if sources:
                 found[tool.index, need.parameter] = sources[:MAX_NAMED]
     return found
+
+
+def _standing_in(text: str, by_noun: dict[str, int]) -> list[int]:
+    """The tool that a phrase such as "reference from the page snapshot" is about: ``browser_snapshot``."""
+    match = FROM.search(text[:READ_CHARS])
+    said = words(match[1])[:3] if match and by_noun else ()
+    return [by_noun[word] for word in said if word in by_noun][:1]
 
 
 def _named(text: str, by_name: dict[str, int]) -> list[int]:

@@ -28,6 +28,12 @@ MAX_PARAMETERS: Final = 64
 VERB_WORDS: Final = frozenset({(), *((verb,) for verb in VERBS)})
 VERSION: Final = re.compile(r"v?\d+([._]\d+)*([a-z]+\d*)?\Z|api\Z|rest\Z|\d{4}-\d{2}-\d{2}.*\Z")
 """Parts of a route that say nothing of what stands there."""
+FROM: Final = re.compile(
+    r"\b(?:reference|ref|ids?|identifiers?|token|url|key|handle|value|result|obtained|returned|taken)\s+"
+    r"(?:\w+\s+){0,2}?(?:from|by|in|of)\s+(?:the|an?|your)\s+([\w -]{3,40})",
+    re.IGNORECASE,
+)
+"""How a description says what a value stands in: "element reference from the page snapshot"."""
 NEXT: Final = re.compile(r"\s[`'\"]?\w+[`'\"]?\s*(?:\([^)]*\))?:")
 """Where the description of the next parameter begins."""
 BY_ID: Final = re.compile(r"\b(unique |the )?(id|identifier|uuid|guid)\b( of|\b)", re.IGNORECASE)
@@ -143,11 +149,12 @@ def needs(tool: Json, route: str, entities: tuple[str, ...]) -> Iterator[Need]:
                 )
             if parameter.lower() in ALONE and needed:
                 found.extend((noun, parameter.lower()) for noun in _objects_of(tool.get("description", "")))
+                found.extend((name.rpartition("_")[2], parameter.lower()) for name in entities[-1:])
             if not found and needed:
                 found.extend(_bare(parameter, types))
         identities = tuple(dict.fromkeys(found))
         paired = prefix and prefix != "/" and not {*words(parameter)} & FREE
-        if identities or paired or TOOL_NAME.search(said):
+        if identities or paired or TOOL_NAME.search(said) or FROM.search(said):
             yield Need(parameter, identities, types, needed, many, prefix, parameter == first, said, sure)
 
 

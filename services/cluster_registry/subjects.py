@@ -47,6 +47,8 @@ PLAIN: Final = word_set(
     "metadata full all available entries content contents json index"
 )
 """Words at the end of a tool's name that do not change what it is about."""
+THINGS: Final = word_set("list lists record records entries")
+"""Plain words that are what a tool is about where nothing else is: ``get_lists``."""
 KIND_WORDS: Final = word_set("ids identifiers names keys slugs codes symbols")
 THIRD_PERSON: Final = {f"{verb}s": verb for verb in sorted({*VERBS, *ACTIONS})} | {
     "searches": "search", "fetches": "fetch", "queries": "query", "returns": "get", "return": "get",
@@ -127,7 +129,7 @@ def _phrase(parts: Sequence[str]) -> Noun:
         nouns.append(word)
     while len(nouns) > 1 and nouns[-1] in PLAIN:
         nouns.pop()
-    if not nouns or nouns[-1] in PLAIN:
+    if not nouns or (nouns[-1] in PLAIN and nouns[-1] not in THINGS):
         return ()
     return (*nouns[:-1], singular(nouns[-1]))
 
