@@ -10,7 +10,7 @@ from schemas.catalog import Cluster, Edge, Json, ToolSpec
 from services.cluster_registry.coverage import clusters
 from services.cluster_registry.edges import Link, infer
 from services.cluster_registry.normalize import canonical
-from services.cluster_registry.resources import resource
+from services.cluster_registry.resources import resources
 
 MAX_CLUSTER_TOOLS: Final = 64
 
@@ -25,15 +25,16 @@ def server_clusters(
     high = max(1, min(max_tools, MAX_CLUSTER_TOOLS))
     low = max(1, min(min_tools, high))
     tools: list[Json] = spec["tools"]
-    resources = [resource(index, tool) for index, tool in enumerate(tools)]
-    links = infer(resources)
+    views = resources(tools)
+    # A reference hands a value on as it is: what would have to be rewritten joins nothing here.
+    links = [link for link in infer(views) if not link.as_text]
     outgoing: dict[int, list[Link]] = {}
     for link in links:
         outgoing.setdefault(link.source, []).append(link)
     specs = [ToolSpec.model_validate(tool) for tool in tools]
     texts = [canonical(tool) for tool in tools]
     made = []
-    for group in clusters(resources, links, low, high):
+    for group in clusters(views, links, low, high):
         members = set(group)
         edges = tuple(
             Edge(

@@ -7,47 +7,32 @@ the paper gives no rule.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from schemas.catalog import Json
+from services.cluster_registry.needs import VERSION, Need, needs
+from services.cluster_registry.subjects import Subject, common_words, named, subjects, told
 from services.cluster_registry.text import singular, words
+from services.cluster_registry.typed import Giver, Taker, gives, takes
 from services.cluster_registry.vocabulary import (
     ACTIONS,
-    DISTINCTIVE,
     GROUPS,
     NOISE,
     PREFIX_VERBS,
     VERBS,
     WRAPPERS,
-    Identity,
     entity,
-    kind_of,
 )
-from services.cluster_registry.yields import Yield, properties, types_of, yielded
+from services.cluster_registry.yields import Yield, properties, yielded
 
-MAX_PARAMETERS: Final = 64
-VERB_WORDS: Final = frozenset({(), *((verb,) for verb in VERBS)})
-
-BY_ID: Final = re.compile(r"\b(unique |the )?(id|identifier|uuid|guid)\b( of|\b)", re.IGNORECASE)
-VERSION: Final = re.compile(r"v?\d+([._]\d+)*([a-z]+\d*)?\Z|api\Z|rest\Z|\d{4}-\d{2}-\d{2}.*\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """One input parameter that takes the identity of something, in the ways it may be read.
-
-    ``identities`` come best first. ``prefix`` is the route before it, when it stands in the route.
-    """
-
-    parameter: str
-    identities: tuple[Identity, ...]
-    types: frozenset[str]
-    required: bool
-    many: bool
-    prefix: str = ""
+MANY: Final = 20
+"""Catalogs cut objects off about here."""
+STATES: Final = frozenset(
+    {"status", "details", "settings", "stats", "statistics", "preferences", "credentials", "news"}
+)
+"""Plurals that name one thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +50,52 @@ class Resource:
     yields: tuple[Yield, ...]
     schemaless: bool
     """No output schema: what it yields is not known."""
+    opaque: bool = False
+    """Without output schema, or with one that leaves open what stands in part of the result."""
+    subjects: tuple[Subject, ...] = ()
+    """Without an output schema and a route: what name and description say that the results hold."""
+    description: str = ""
+    takes: tuple[Taker, ...] = ()
+    gives: tuple[Giver, ...] = ()
+    """Values that mean the same on every server, taken and yielded."""
 
 
-def resource(index: int, tool: Json) -> Resource:
-    """The resource view of one tool, given as the JSON of a ToolSpec."""
+def resources(tools: Sequence[Json]) -> list[Resource]:
+    """The resource views of the tools of one server, each given as the JSON of a ToolSpec."""
+    common = common_words([tool["name"] for tool in tools])
+    base = _base([_route(tool.get("path", "")) for tool in tools])
+    return [resource(index, tool, common, base) for index, tool in enumerate(tools)]
+
+
+def _base(routes: Sequence[str]) -> str:
+    """What all routes of a server begin with, before the first that names an entity: ``/discovery/v2``."""
+    split = [route.split("/")[1:] for route in routes if route]
+    if len(split) < 3:
+        return ""
+    shared: list[str] = []
+    for segments in zip(*split, strict=False):
+        if len(set(segments)) > 1 or "{" in segments[0]:
+            break
+        shared.append(segments[0])
+    while shared and any(len(route) <= len(shared) or "{" in route[len(shared)] for route in split):
+        shared.pop()
+    return "".join(f"/{segment}" for segment in shared)
+
+
+def resource(index: int, tool: Json, common: frozenset[str] = frozenset(), base: str = "") -> Resource:
+    """The resource view of one tool, of whose server all names have ``common`` words, all routes ``base``."""
     name, method = tool["name"], tool.get("method", "")
-    route = _route(tool.get("path", ""))
+    route = _route(tool.get("path", "")).removeprefix(base)
     parts = _name_parts(name, route)
     output = tool.get("output_schema")
     verb = _verb(parts, method, route, output)
     entities = _entities(parts, route)
-    needs = tuple(_needs(tool.get("input_schema", {}), route, entities))
+    description = tool.get("description", "")
+    found: tuple[Subject, ...] = ()
+    if not output and not route:
+        found = subjects(parts, description, common)
+        verb = _told_verb(verb, method, parts, description, found)
+        entities = _with_told(entities, named(parts, common), found)
     yields = tuple(yielded(output, entities)) if output else ()
     group = "/".join(part for part in route.split("/") if part and "{" not in part and part not in ACTIONS)
     return Resource(
@@ -85,10 +105,57 @@ def resource(index: int, tool: Json) -> Resource:
         entities=entities,
         route=route,
         group=group if route else (entities[0] if entities else ""),
-        needs=needs,
+        needs=tuple(needs(tool, route, entities)),
         yields=yields,
         schemaless=not output,
+        opaque=not output or _opaque(output),
+        subjects=found,
+        description=description,
+        takes=tuple(takes(tool, verb, bool(route))),
+        gives=tuple(gives(tool, verb)),
     )
+
+
+def _opaque(node: Json, depth: int = 0) -> bool:
+    """Some object of this schema has no properties: it was cut off, or never written down."""
+    while isinstance(node.get("items"), dict):
+        node = node["items"]
+    members = properties(node)
+    if not members:
+        return node.get("type") in ("object", "array", None)
+    return len(members) >= MANY or (
+        depth < 3
+        and any(
+            _opaque(member, depth + 1)
+            for member in members.values()
+            if isinstance(member, dict)
+            and member.get("type", "object") in ("object", "array")
+            and "enum" not in member
+        )
+    )
+
+
+def _told_verb(
+    verb: str, method: str, parts: Sequence[str], description: str, found: tuple[Subject, ...]
+) -> str:
+    """The verb of a tool without route and output schema, by its description where the name says little."""
+    if verb == "act" and not method and not any(word in ACTIONS for word in parts[:3]):
+        verb = told(description)[0] or verb
+    if verb == "act" and not description and parts and _plural(parts[-1]):
+        return "list"
+    if verb == "get" and any(one.many and one.told in ("both", "text") for one in found[:2]):
+        return "list"
+    return verb
+
+
+def _with_told(
+    entities: tuple[str, ...], noun: tuple[str, ...], found: tuple[Subject, ...]
+) -> tuple[str, ...]:
+    """The entities, also without the service's own name; where a name has none, by the description."""
+    more = ["_".join(noun)] if noun else []
+    if not entities and not more:
+        more = ["_".join(one.noun) for one in found[:1] if one.told != "part"]
+    return tuple(dict.fromkeys([*entities, *more]))
 
 
 def _route(path: str) -> str:
@@ -111,6 +178,8 @@ def _name_parts(name: str, route: str) -> list[str]:
 
 def _verb(parts: list[str], method: str, route: str, output: Json | None) -> str:
     named = next((VERBS[word] for word in parts[:4] if word in VERBS), "")
+    if not (named or route or method) and parts:
+        named = VERBS.get(parts[-1], "")
     if method in ("DELETE", "PATCH", "PUT"):
         return "delete" if method == "DELETE" or named == "delete" else "update"
     segments = [part for part in route.split("/") if part]
@@ -119,27 +188,40 @@ def _verb(parts: list[str], method: str, route: str, output: Json | None) -> str
     if method == "GET" or (not method and named in ("get", "list", "search")):
         if named == "search" or VERBS.get(action) == "search":
             return "search"
-        if last.endswith("}"):
+        if method and len(segments) > 1 and last.lower() in ("create", "list"):  # RPC by GET
+            return last.lower()
+        if last.endswith("}") and not (route and parts[:1] == ["list"] and _plural(parts[-1])):
             return "get"
         if (
             named == "list"
             or _is_list(output)
             or _plural(last)
-            or (not route and _plural(parts[-1] if parts else ""))
+            or (parts and _plural(parts[-1]) and (not route or parts[-1] not in STATES))
         ):
             return "list"
         return "get"
     if method == "POST" and route:
-        if last.endswith("}"):
+        if last.endswith("}") and not _of_another(segments):
             return "update"
         if VERBS.get(action) in ("search", "delete", "update"):
             return VERBS[action]
+        if action in ("get", "list", "fetch", "retrieve", "describe"):  # RPC by POST
+            return "list" if _plural(last) else VERBS[action]
         if action in ACTIONS or named in ("search", "list", "get", "delete", "update"):
             return "act" if action in ACTIONS or not named else named
         return "create"
     if named in ("get", "list") and parts and _plural(parts[-1]):
         return "list"
     return named or "act"
+
+
+def _of_another(segments: list[str]) -> bool:
+    """/render/{templateId}: a POST that makes something of another thing, whose id it takes."""
+    named = words(segments[-1].strip("{}"))
+    holder = next((entity(part) for part in reversed(segments) if "{" not in part), "")
+    return (
+        len(named) > 1 and named[-1] in ("id", "uuid") and bool(holder) and singular(named[-2]) not in holder
+    )
 
 
 def _plural(word: str) -> bool:
@@ -162,11 +244,20 @@ def _is_list(output: Json | None) -> bool:
 def _entities(parts: list[str], route: str) -> tuple[str, ...]:
     """The entities that a tool is about: by its route, then by its name."""
     found: list[str] = []
-    for segment in reversed([part for part in route.split("/") if part]):
+    segments = [part for part in route.split("/") if part]
+    for segment in reversed(segments):
         tail = words(segment)
         if "{" in segment or "." in segment or not tail:
             continue
         if tail[0] in ACTIONS or (tail[0] in VERBS and len(tail) == 1) or VERSION.match(segment.lower()):
+            continue
+        if (
+            segment.lower() in ("info", "details", "detail", "list", "all")
+            and len(found) == 0
+            and segment is not segments[0]
+        ):
+            continue
+        if segment.lower() == "children":  # /blocks/{id}/children are blocks
             continue
         nouns = [word for word in tail if word not in NOISE] if tail[0] in PREFIX_VERBS else []
         if len(nouns) > 1:  # /listAllPads, /createGroup: RPC in REST's clothes
@@ -185,80 +276,6 @@ def _entities(parts: list[str], route: str) -> tuple[str, ...]:
         found.append(singular(nouns[-1]))
     if nouns:
         found.append("_".join([*nouns[:-1], singular(nouns[-1])]))
-    return tuple(dict.fromkeys(name for name in found if name and name not in WRAPPERS))
-
-
-def _needs(schema: Json, route: str, entities: tuple[str, ...]) -> Iterator[Need]:
-    required = set(schema.get("required", []))
-    holders = _route_holders(route)
-    for number, (parameter, raw) in enumerate(properties(schema).items()):
-        if number >= MAX_PARAMETERS:
-            return
-        if not isinstance(raw, dict) or "enum" in raw or "const" in raw:
-            continue
-        member, many = raw, False
-        if raw.get("type") == "array":
-            items = raw.get("items")
-            if not isinstance(items, dict) or "enum" in items:
-                continue
-            member, many = items, True
-        types = types_of(member)
-        if types and not types & {"string", "integer", "number"}:
-            continue
-        if member.get("format") in ("date-time", "date", "time", "binary", "byte"):
-            continue
-        holder, prefix = holders.get(parameter, ("", ""))
-        identities = tuple(_readings(parameter, member, holder, prefix, entities))
-        if identities:
-            yield Need(parameter, identities, types, parameter in required or bool(prefix), many, prefix)
-
-
-def _route_holders(route: str) -> dict[str, tuple[str, str]]:
-    """For each ``{parameter}`` of a route: the entity it stands under ("" if none), the route before it."""
-    holders: dict[str, tuple[str, str]] = {}
-    before: list[str] = []
-    for segment in [part for part in route.split("/") if part]:
-        inside = re.fullmatch(r"\{\+?([^{}]+)\}(:\w+)?", segment)
-        if inside:
-            last = next((part for part in reversed(before) if "{" not in part), "")
-            static = "" if words(last)[:1] in VERB_WORDS else entity(last)
-            holders[inside[1]] = (static, "/" + "/".join(before))
-        before.append(segment)
-    return holders
-
-
-def _readings(
-    parameter: str, member: Json, holder: str, prefix: str, entities: tuple[str, ...]
-) -> Iterator[Identity]:
-    """The identities that a parameter may stand for, best first, without repetition."""
-    seen: set[Identity] = set()
-    routed, first = bool(prefix), prefix == "/"
-    description = member.get("description", "")
-    named = kind_of(parameter)
-    found: list[Identity] = []
-    if named is not None:
-        name, kind = named
-        if name:
-            found.append((name, kind))
-            if holder:  # the route may say more: {task_id} under /metric_task/
-                found.insert(0 if holder.endswith(f"_{name}") else 1, (holder, kind))
-        elif holder:
-            found.append((holder, kind))
-        elif kind in DISTINCTIVE:
-            found.append(("", kind))
-        elif kind in ("id", "uuid", "slug", "number") and entities and not routed:
-            found.extend((name, kind) for name in entities)
-        elif kind in ("id", "name") and first and entities:
-            found.append((entities[0], kind))
-    elif routed and holder and (entity(parameter) == holder or holder.endswith("_" + entity(parameter))):
-        # /repos/{repo}: the description or the type must say by what it is named.
-        kinds = [kind for kind in ("slug", "name") if re.search(rf"\b{kind}\b", description, re.IGNORECASE)]
-        if BY_ID.search(description) or types_of(member) == {"integer"}:
-            kinds = ["id"]
-        found.extend((holder, kind) for kind in kinds)
-    elif not routed and BY_ID.search(description[:80]) and len(words(parameter)) <= 2:
-        found.append((entity(parameter), "id"))
-    for identity in found:
-        if identity not in seen:
-            seen.add(identity)
-            yield identity
+    # /lists and /collections are of lists and collections, though such words mostly only wrap something.
+    plural = {entity(segment) for segment in segments if _plural(segment)}
+    return tuple(dict.fromkeys(name for name in found if name and (name not in WRAPPERS or name in plural)))

@@ -32,10 +32,30 @@ IRREGULAR: Final = {
     "movies": "movie",
     "cookies": "cookie",
     "caches": "cache",
+    "heroes": "hero",
+    "databases": "database",
     "ids": "id",
 }
 UNCHANGED: Final = frozenset(
-    {"series", "news", "species", "dns", "sms", "https", "aws", "gps", "this", "has"}
+    {
+        "series",
+        "alias",
+        "canvas",
+        "atlas",
+        "bias",
+        "gas",
+        "pancreas",
+        "christmas",
+        "news",
+        "species",
+        "dns",
+        "sms",
+        "https",
+        "aws",
+        "gps",
+        "this",
+        "has",
+    }
 )
 
 

@@ -38,7 +38,7 @@ ACTIONS: Final = word_set(
     "stats batch bulk execute merge lock unlock"
 )
 KINDS: Final[Mapping[str, str]] = {
-    "id": "id", "ids": "id", "identifier": "id", "identifiers": "id",
+    "id": "id", "ids": "id", "oid": "id", "pk": "id", "identifier": "id", "identifiers": "id",
     "uuid": "uuid", "guid": "uuid", "uid": "uid", "uri": "uri", "urn": "urn", "arn": "arn", "gid": "gid",
     "name": "name", "names": "name", "slug": "slug", "slugs": "slug", "key": "key", "keys": "key",
     "code": "code", "codes": "code", "number": "number", "sku": "sku", "skus": "sku", "email": "email",
@@ -47,7 +47,7 @@ KINDS: Final[Mapping[str, str]] = {
     "hash": "hash", "domain": "domain", "sid": "sid", "token": "token",
 }  # fmt: skip
 # These identify by themselves, whatever they are found in.
-DISTINCTIVE: Final = frozenset({"sku", "isbn", "barcode", "iban", "ticker", "arn"})
+DISTINCTIVE: Final = frozenset({"sku", "isbn", "barcode", "iban", "ticker"})
 # "next page token", "request id", "parent id": not the identity of an entity that another tool asks for.
 QUALIFIERS: Final = word_set(
     "request correlation trace external reference ref parent owner creator next previous prev last "
@@ -64,6 +64,11 @@ WRAPPERS: Final = word_set(
     "members embedded resources resource return output outputs info details detail summaries summary "
     "elements element"
 )
+ROLES: Final = word_set(
+    "assignee owner author creator reporter reviewer approver recipient sender requester responsible"
+)
+"""What people are called for what they do: whose id it is, a list of people tells."""
+PEOPLE: Final = ("user", "member", "contact", "person")
 GROUPS: Final = frozenset({"me", "self", "current", "myself"})
 NOISE: Final = word_set("all by with the of for a an in to and from my v1 v2 v3 api rest json async")
 
@@ -87,7 +92,7 @@ def kind_of(name: str) -> Identity | None:
         return None
     kind = KINDS.get(parts[-1])
     if kind is None:
-        return None
+        return (singular(parts[1]), "id") if parts[0] == "id" and len(parts) == 2 else None
     qualifier = [word for word in parts[:-1] if not word.isdigit()]
     if qualifier and (
         set(qualifier) <= QUALIFIERS or qualifier[0] in ("external", "parent", "next", "previous")

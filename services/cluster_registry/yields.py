@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from schemas.catalog import Json
-from services.cluster_registry.text import words
+from services.cluster_registry.text import word_set, words
 from services.cluster_registry.vocabulary import DISTINCTIVE, WRAPPERS, Identity, entity, kind_of
 
 Path = tuple[str, ...]
@@ -16,6 +16,10 @@ Path = tuple[str, ...]
 
 MAX_DEPTH: Final = 4
 MAX_LEAVES: Final = 300
+PEOPLE: Final = word_set(
+    "created_by updated_by modified_by last_edited_by author owner assignee creator reporter"
+)
+"""Fields that hold a user, whatever they are called."""
 RESOURCE_PATH: Final = re.compile(
     r"fully qualified|resource id|resource identifier|\barm\b|self link", re.IGNORECASE
 )
@@ -44,6 +48,11 @@ def yielded(output: Json, entities: tuple[str, ...]) -> Iterator[Yield]:
     while queue:
         node, path, owners, depth, own = queue.pop(0)
         node, path = _unwrapped(node, path)
+        if path == ("*",) and types_of(node) & {"string", "integer", "number"}:
+            for owner in entities:  # a list of plain ids
+                for kind in ("id", "name"):
+                    yield Yield(path, (owner, kind), types_of(node), own=True, named=False)
+            return
         for key, raw in properties(node).items():
             if not isinstance(raw, dict) or key in ("*", "__typename"):
                 continue
@@ -51,8 +60,9 @@ def yielded(output: Json, entities: tuple[str, ...]) -> Iterator[Yield]:
             types = types_of(inner)
             if properties(inner) and depth + 1 < MAX_DEPTH:
                 lowered = "_".join(words(key))
-                kept = lowered in WRAPPERS or entity(key) in owners
-                inner_owners = owners if kept else (entity(key),)
+                name = entity(key)
+                kept = lowered in WRAPPERS or name in owners or any(_akin(name, one) for one in owners)
+                inner_owners = owners if kept else (name, "user") if name in PEOPLE else (name,)
                 queue.append((inner, inner_path, inner_owners, depth + 1, own and kept))
                 continue
             if (types and not types & {"string", "integer", "number"}) or "enum" in inner:
@@ -69,16 +79,27 @@ def yielded(output: Json, entities: tuple[str, ...]) -> Iterator[Yield]:
                     yield found
 
 
+def _akin(name: str, owner: str) -> bool:
+    """An ``actions_cache`` is a cache, and an ``org_unit`` an orgunit."""
+    return name.endswith(f"_{owner}") or name.replace("_", "") == owner.replace("_", "")
+
+
 def _leaf(
     key: str, member: Json, path: Path, types: frozenset[str], owners: tuple[str, ...], own: bool
 ) -> Iterator[Yield]:
     named = kind_of(key)
+    if named is None and path[-1] == "*" and own and types == {"string"} and entity(key) in owners:
+        for kind in ("name", "id"):  # a list of plain texts, by which the records are told
+            yield Yield(path, (entity(key), kind), types, own, named=True)
+        return
     description = member.get("description", "")
     if named is None:
         if len(words(key)) <= 2 and re.match(
             r"(the |unique )*(id|identifier)\b( of|$)", description, re.IGNORECASE
         ):
-            yield Yield(path, (entity(key), "id"), types, entity(key) in owners and own, named=True)
+            name = entity(key)
+            name = name.removesuffix("_id") if name.removesuffix("_id") in owners else name
+            yield Yield(path, (name, "id"), types, name in owners and own, named=True)
         return
     name, kind = named
     if path[-1] != "*" and words(key)[-1] in ("ids", "names", "keys", "slugs", "codes", "skus", "symbols"):
