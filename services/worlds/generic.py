@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from services.worlds.naming import parameters, shared_prefix
 from services.worlds.records import Model, Record
 from services.worlds.rendering import digest
 from services.worlds.results import MAX_LISTED, Results
+from services.worlds.siblings import agreed
 from services.worlds.suggestions import Suggestions
 from services.worlds.verbs import participle
 from services.worlds.words import norm, plural
@@ -57,7 +58,7 @@ class SimulatedServer:
 
     def __init__(self, server: str, tools: Sequence[ToolSpec], seed: int) -> None:
         prefix = shared_prefix(tools)
-        self.readings: Mapping[str, Reading] = {spec.name: read(spec, prefix) for spec in tools}
+        self.readings = agreed(tools, {spec.name: read(spec, prefix) for spec in tools})
         self.model = Model(server, tools, self.readings, seed)
         named = {spec.name: spec for spec in tools}
         self.address = Addressing(self.model)
@@ -119,7 +120,9 @@ class SimulatedServer:
         ]
         found = filtered(self.model, call.reading, found, call.arguments)
         page, size = paging(call.arguments)
-        return self._show(call, found[page * size : page * size + size], len(found))
+        all_asked = page == 0 and size == MAX_LISTED
+        shown = found if all_asked else found[page * size : page * size + size]
+        return self._show(call, shown, len(found))
 
     def _get(self, call: Call) -> Any:
         if call.keyed:

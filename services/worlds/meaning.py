@@ -98,7 +98,11 @@ def _unglued(words: tuple[str, ...], description: str) -> tuple[str, ...]:
     if not any(len(word) >= 9 for word in words):
         return words
     said = tokens(description[:300])
-    pairs = {singular(first + second): (first, singular(second)) for first, second in pairwise(said)}
+    pairs = {
+        singular(first + second): (first, singular(second))
+        for first, second in pairwise(said)
+        if len(second) > 1  # "the certificate's name"
+    }
     made: list[str] = []
     for word in words:
         made.extend(pairs.get(word, (word,)) if len(word) >= 9 else (word,))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from schemas.catalog import Json
@@ -106,9 +107,10 @@ class Renderer:
             return self.model.value(record, path or ("result",), schema, self.root)
         made = {}
         needed = _required(schema)
-        for key, part in self._chosen(schema, depth):
+        held = record.fields if all(norm(part) in NAMESPACES for part in path) else {}
+        for key, part in self._chosen(schema, depth, held):
             value = self._field(key, resolved(part, self.root), record, (*path, key), depth + 1)
-            if value not in ({}, []) or key in needed:
+            if value not in ({}, []) or key in needed or norm(key) in held:
                 made[key] = value
         if not made:
             made = dict(self._bare(record))
@@ -264,8 +266,13 @@ class Renderer:
         ]
         return found if least else [value for value in found if value not in ({}, [])]
 
-    def _chosen(self, schema: Json, depth: int) -> list[tuple[str, Json]]:
-        """The properties to show: required ones, then identifiers and what tools take, then the rest."""
+    def _chosen(
+        self, schema: Json, depth: int, held: Mapping[str, Any] = MappingProxyType({})
+    ) -> list[tuple[str, Json]]:
+        """The properties to show: required ones, then identifiers and what tools take, then the rest.
+
+        ``held`` are the fields that somebody has written, by normalized name: they are shown in any case.
+        """
         properties = schema.get("properties")
         properties = properties if isinstance(properties, dict) else {}
         needed = _required(schema)
@@ -273,6 +280,9 @@ class Renderer:
         ranked: list[tuple[int, int, str]] = []
         for at, (key, part) in enumerate(properties.items()):
             if key in needed:
+                continue
+            if held and norm(key) in held:
+                needed.append(key)
                 continue
             shape = resolved(part, self.root)
             rank = self._rank(key, shape, depth)

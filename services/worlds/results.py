@@ -13,8 +13,10 @@ from services.worlds.rendering import Renderer
 from services.worlds.verbs import participle
 from services.worlds.words import plural, tokens
 
-MAX_LISTED: Final = 5
+MAX_LISTED: Final = 10
 MAX_BYTES: Final = 6000
+_SIZES: Final = ((12, MAX_LISTED), (8, MAX_LISTED), (6, 7), (4, 5), (4, 3), (2, 2), (1, 1))
+"""(optional fields of a record, records) of a result, from the fullest to the smallest."""
 
 
 class Results:
@@ -30,9 +32,8 @@ class Results:
         spec = self.tools[tool]
         place = self.model.entities.slots.get(tool)
         result: Any = None
-        listed = list(records[:MAX_LISTED])
-        for width, most in ((12, MAX_LISTED), (8, 4), (6, 3), (4, 2), (2, 2), (1, 1)):
-            shown = listed[:most]
+        for width, most in _SIZES:
+            shown = self._kept(records, most)
             if spec.output_schema is None or place is None:
                 result = self._plain(state, tool, shown, arguments, total, width)
             else:
@@ -41,6 +42,15 @@ class Results:
             if len(json.dumps(result, ensure_ascii=False)) <= MAX_BYTES:
                 break
         return result
+
+    def _kept(self, records: Sequence[Record], most: int) -> Sequence[Record]:
+        """At most so many of the records, in their order; those that the run has made before all others."""
+        if len(records) <= most:
+            return records
+        first = self.model.starting["records"]
+        made = [at for at, one in enumerate(records) if one.id not in first.get(one.collection, {})][-most:]
+        rest = [at for at in range(len(records)) if at not in made][: most - len(made)]
+        return [records[at] for at in sorted([*made, *rest])]
 
     def _plain(
         self, state: Json, tool: str, records: Sequence[Record], arguments: Json, total: int, width: int

@@ -1,0 +1,504 @@
+"""Simulated servers behave: of every real server that can create, things are created, fetched, listed, changed,
+deleted and fetched again, and all agree. Nothing here asks a world what it takes a tool for.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+from referencing import Registry
+
+from schemas.catalog import ToolSpec
+from services.worlds.naming import is_control
+from services.worlds.words import norm
+from services.worlds.world import Observation, World
+from tests.release.bench import Bench, Findings, Skipped
+from tests.support.real_servers import CATALOGS, DATA, Kind, kinds, properties, required, servers
+
+MIN_SERVERS: Final = 50
+SEED: Final = 5
+ENVELOPES: Final = {"body", "data", "attributes", "fields", "properties", "payload"}
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Two values that disagree, and where."""
+
+    server: str
+    tool: str
+    step: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.server}: {self.tool}: {self.step}: {self.detail[:260]}"
+
+
+@dataclass
+class Tally:
+    """What was tried. ``steps`` counts kinds of thing by step, ``full`` the servers of a whole course."""
+
+    steps: Counter[str] = field(default_factory=Counter)
+    servers: int = 0
+    full: set[str] = field(default_factory=set)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def check(bench: Bench, found: Findings) -> None:
+    tally = Tally()
+    for file in CATALOGS:
+        if not (DATA / file).exists():
+            raise Skipped(f"there is no {DATA / file}")
+        try_servers(DATA / file, tally, one_in=1 if bench.full else 8)
+    found.say(f"{tally.servers} servers that create, {len(tally.full)} with a whole course, no failure")
+    found.say(", ".join(f"{step} {count}" for step, count in sorted(tally.steps.items())))
+    found.expect(len(tally.full) >= MIN_SERVERS, f"only {len(tally.full)} servers, not {MIN_SERVERS}")
+    found.wrong.extend(map(str, tally.failures))
+
+
+def try_servers(file: Path, tally: Tally, one_in: int = 1) -> None:
+    """Try each server of a file that can create; of those, a fixed one in ``one_in``."""
+    for name, specs in servers(file):
+        able = kinds(specs)
+        if able and zlib.crc32(specs[0].server.encode()) % one_in == 0:
+            tally.servers += 1
+            for kind in able:
+                Course(name, specs, kind, tally).run()
+
+
+class Course:
+    """One kind of thing of one server, from its creation to its end."""
+
+    def __init__(self, server: str, specs: Sequence[ToolSpec], kind: Kind, tally: Tally) -> None:
+        self.server = server
+        self.kind = kind
+        self.tally = tally
+        self.world = World(specs, seed=SEED, machines={})
+        self.twin = World(specs, seed=SEED, machines={})
+        self.state = self.world.initial()
+        self.rng = random.Random(f"{server}/{kind.create.name}")
+        self.created: Json = {}
+        self.names: Json = {}
+        """The parameters that the creator was given, by normalized name."""
+
+    def run(self) -> None:
+        kind, before = self.kind, self.state
+        given = self.created = self.arguments(kind.create, {}, optional=3)
+        self.names = {norm(name): value for name, value in given.items()}
+        answer = self.call(kind.create, given, "create", changes=True)
+        if answer is None:
+            return
+        self.count("create")
+        keys = {verb: self.key_of(answer.content, verb) for verb in kind.keys}
+        if keys["get"] is None:
+            self.say(kind.create, "create", f"no {kind.keys['get']} in {shown(answer.content)}")
+            return
+        unborn = self.world.call(before, kind.tools["get"].name, self.about("get", keys["get"]))[1]
+        if unborn.error != "not_found":
+            self.say(kind.tools["get"], "unborn", f"{keys['get']!r} gives {shown(unborn.content)}")
+        fetched = self.fetch("fetch", keys["get"], said(given))
+        if fetched is None:
+            return
+        self.count("fetch")
+        steps = {"create", "fetch"}
+        listed = self.list(keys["get"], 1)
+        steps |= {"list"} if listed else set()
+        self.unknown(keys)
+        if keys.get("update") is not None:
+            steps |= {"update"} if self.update(keys, fetched) else set()
+        if keys.get("delete") is not None:
+            steps |= {"delete"} if self.delete(keys, listed) else set()
+        if len(steps) > 2:
+            self.tally.full.add(f"{self.server}/{kind.create.server}")
+            self.count("whole course")
+
+    # steps
+
+    def fetch(self, step: str, key: Any, told: Mapping[str, Any]) -> Any:
+        """What the thing is fetched as; None after a failure. ``told`` are values that it must show."""
+        spec = self.kind.tools["get"]
+        given = self.about("get", key)
+        answer = self.call(spec, given, step)
+        if answer is None:
+            return None
+        self.shows(spec, step, answer.content, key, told, given)
+        return answer.content
+
+    def list(self, key: Any, times: int) -> bool:
+        """Whether the thing was looked for in its list; it must stand there this often."""
+        spec = self.kind.tools.get("list")
+        if spec is None or not lists(spec.output_schema):
+            return False
+        answer = self.call(spec, self.arguments(spec, self.created), "list")
+        if answer is None:
+            return False
+        count = sum(held == key or str(held) == str(key) for held in self.ids(answer.content))
+        if count != times and not (times and self.no_ids(spec)):
+            self.say(spec, "list", f"{key!r} stands {count} times, not {times}, in {shown(answer.content)}")
+        self.count("list" if times else "list after delete")
+        return True
+
+    def unknown(self, keys: Mapping[str, Any]) -> None:
+        """An id that nothing has is not found, whoever is asked for it."""
+        for verb, key in keys.items():
+            spec = self.kind.tools[verb]
+            if key is None:
+                continue
+            for other in strangers(key):
+                given = self.about(verb, other)
+                if complaint(spec.input_schema, given):
+                    continue
+                answer = self.world.call(self.state, spec.name, given)[1]
+                if answer.error != "not_found" and not (verb == "update" and spec.method.upper() == "PUT"):
+                    self.say(spec, "unknown", f"{other!r} gives {shown(answer.content)}")
+                elif verb != "update" and answer.error:
+                    self.count("unknown id")
+                break
+
+    def update(self, keys: Mapping[str, Any], before: Any) -> bool:
+        """Whether the thing was changed; it must then be what it was, but for what was said."""
+        spec = self.kind.tools["update"]
+        given = self.about("update", keys["update"], optional=3)
+        answer = self.call(spec, given, "update", changes=True)
+        if answer is None:
+            return False
+        told = said({name: value for name, value in given.items() if name != self.kind.keys["update"]})
+        after = self.fetch("fetch after update", keys["get"], told)
+        if after is None:
+            return False
+        changed = {norm(name) for name in told}
+        for path, old, new in differences(before, after):
+            if not any(norm(part) in changed for part in path):
+                self.say(spec, "update", f"{'/'.join(path)} went from {shown(old)} to {shown(new)} unasked")
+                break
+        self.count("update")
+        return True
+
+    def delete(self, keys: Mapping[str, Any], listed: bool) -> bool:
+        """Whether the thing was deleted; it must then be gone."""
+        spec, getting = self.kind.tools["delete"], self.kind.tools["get"]
+        given = self.about("delete", keys["delete"])
+        if self.call(spec, given, "delete", changes=True) is None:
+            return False
+        again = self.world.call(self.state, getting.name, self.about("get", keys["get"]))[1]
+        if again.error != "not_found":
+            self.say(getting, "fetch after delete", f"{keys['get']!r} gives {shown(again.content)}")
+        twice = self.world.call(self.state, spec.name, given)[1]
+        if twice.error not in {"not_found", "conflict"}:
+            self.say(spec, "delete again", f"{keys['delete']!r} gives {shown(twice.content)}")
+        if listed:
+            self.list(keys["get"], 0)
+        self.count("delete")
+        return True
+
+    # calls
+
+    def call(self, spec: ToolSpec, given: Json, step: str, *, changes: bool = False) -> Observation | None:
+        """What a tool answers, checked by itself; None where it failed. The state goes on if it may change."""
+        state, answer = self.world.call(self.state, spec.name, given)
+        if answer.error:
+            self.say(spec, step, f"{shown(given)} gives {shown(answer.content)}")
+            return None
+        if not changes:
+            if state != self.state:
+                self.say(spec, step, "a read changes the state")
+            again = self.twin.call(json.loads(json.dumps(self.state)), spec.name, dict(given))[1]
+            if again != answer:
+                self.say(spec, step, f"read again: {shown(answer.content)} is now {shown(again.content)}")
+        wrong = complaint(spec.output_schema, answer.content)
+        if wrong:
+            self.say(spec, step, f"the result breaks its schema: {wrong}")
+        elif spec.output_schema is not None:
+            self.count("result by its schema")
+        if echoes(answer.content, given) and more_to_say(spec.output_schema, given):
+            self.say(spec, step, f"{shown(answer.content)} only echoes {shown(given)}")
+        self.state = state
+        return answer
+
+    def arguments(self, spec: ToolSpec, chosen: Json, optional: int = 0) -> Json:
+        """Arguments: those chosen, those that the creator was given, known ones, else made up."""
+        parts = properties(spec)
+        given = {name: value for name, value in chosen.items() if name in parts and name in required(spec)}
+        own = {"id", "key", "uuid", *(norm(name) for name in self.kind.keys.values())}
+        rest = [
+            name for name in parts if name not in required(spec) and not is_control(name) and norm(name) not in own
+        ]
+        wanted = [*required(spec), *self.rng.sample(rest, min(optional, len(rest)))]
+        for name in wanted:
+            if name in given:
+                continue
+            if norm(name) in self.names and not optional:
+                given[name] = self.names[norm(name)]
+                continue
+            known = self.world.known(self.state, spec.name, name, given)
+            given[name] = self.rng.choice(known) if known else self.world.invent(spec.name, name, self.rng)
+        return given
+
+    def about(self, verb: str, key: Any, optional: int = 0) -> Json:
+        """Arguments that name the thing."""
+        spec, name = self.kind.tools[verb], self.kind.keys[verb]
+        shared = {
+            other: self.names[norm(other)]
+            for other in properties(spec)
+            if norm(other) in self.names and (f"{{{other}}}" in spec.path or not optional)
+        }
+        given = self.arguments(spec, {**shared, name: key}, optional)
+        given[name] = key
+        return given
+
+    # results
+
+    def key_of(self, content: Any, verb: str) -> Any:
+        """The new thing's id for the tool of this verb, as the creator's result says it, or its argument."""
+        spec, name = self.kind.tools[verb], self.kind.keys[verb]
+        whole, last = norm("".join(self.kind.noun)), self.kind.noun[-1]
+        likely = [norm(name), whole + "id", last + "id", "id", "uuid", "key"]
+        if norm(name) in {"id", whole + "id", last + "id"}:
+            likely = [norm(name), "id", whole + "id", last + "id", "uuid", "key"]
+        for record in objects(content):
+            by_norm = {norm(key): value for key, value in reversed(record.items())}
+            for one in likely:
+                value = as_type(by_norm.get(one), properties(spec)[name])
+                if value is not None:
+                    return value
+        return as_type(self.names.get(norm(name)), properties(spec)[name])
+
+    def ids(self, content: Any) -> Iterator[Any]:
+        """The ids of the things in a list's result."""
+        whole, last = norm("".join(self.kind.noun)), self.kind.noun[-1]
+        likely = [norm(self.kind.keys["get"]), "id", whole + "id", last + "id", "uuid", "key", "name", "slug"]
+        for entry in entries(content):
+            if not isinstance(entry, dict):
+                yield entry
+                continue
+            for record in objects(entry, 2):
+                by_norm = {norm(key): value for key, value in record.items()}
+                found = [by_norm[one] for one in likely if isinstance(by_norm.get(one), (str, int))]
+                if found:
+                    yield from dict.fromkeys(map(str, found))
+                    break
+
+    def no_ids(self, spec: ToolSpec) -> bool:
+        """Whether the list's schema has no place for an id."""
+        if spec.output_schema is None:
+            return False
+        names = {norm(name) for name in all_properties(spec.output_schema)}
+        whole, last = norm("".join(self.kind.noun)), self.kind.noun[-1]
+        return not names & {norm(self.kind.keys["get"]), "id", whole + "id", last + "id", "uuid", "key"}
+
+    def shows(
+        self, spec: ToolSpec, step: str, content: Any, key: Any, told: Mapping[str, Any], given: Json
+    ) -> None:
+        """Every value that was told must stand where a field of its name stands."""
+        record, path = record_of(content, key)
+        held = {norm(name): value for name, value in record.items()}
+        for one in ("attributes", "properties", "fields"):
+            if isinstance(record.get(one), dict):
+                held = {**{norm(name): value for name, value in record[one].items()}, **held}
+        for name, value in told.items():
+            if name in given:
+                continue
+            if norm(name) in held:
+                if not same(held[norm(name)], value) and not unfit(spec, path, name, value):
+                    shown_ = shown(held[norm(name)])
+                    self.say(spec, step, f"{name} is {shown_}, not {shown(value)} as was said")
+                else:
+                    self.count("value as was said")
+            elif spec.output_schema is None or place(spec, path, name) is not None:
+                if not unfit(spec, path, name, value):
+                    self.say(spec, step, f"{name} was said to be {shown(value)} and is not in {shown(record)}")
+
+    def say(self, spec: ToolSpec, step: str, detail: str) -> None:
+        self.tally.failures.append(Failure(self.server, spec.name, step, detail))
+
+    def count(self, step: str) -> None:
+        self.tally.steps[step] += 1
+
+
+def said(given: Json) -> Json:
+    """The arguments that are fields of the thing, envelopes opened."""
+    fields: Json = {}
+    for name, value in given.items():
+        if norm(name) in ENVELOPES and isinstance(value, dict):
+            fields.update(said(value))
+        elif not is_control(name) and value is not None:
+            fields[name] = value
+    return fields
+
+
+def objects(value: Any, depth: int = 4) -> Iterator[Json]:
+    """The objects of a result, outer ones first."""
+    level = [value]
+    for _ in range(depth):
+        yield from (one for one in level if isinstance(one, dict))
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
+        ]
+
+
+def entries(content: Any, depth: int = 0) -> list[Any]:
+    """The longest array of a result that is near its root."""
+    if isinstance(content, list):
+        return content
+    if not isinstance(content, dict) or depth > 3:
+        return []
+    return max((entries(part, depth + 1) for part in content.values()), key=len, default=[])
+
+
+def record_of(content: Any, key: Any, path: tuple[str, ...] = ()) -> tuple[Json, tuple[str, ...]]:
+    """The outermost object that holds the key as a value, with its place; else the whole result."""
+    todo: list[tuple[Any, tuple[str, ...]]] = [(content, path)]
+    for value, at in todo:
+        if isinstance(value, dict):
+            if any(not isinstance(one, (dict, list)) and str(one) == str(key) for one in value.values()):
+                return value, at
+            todo += [(part, (*at, name)) for name, part in value.items()]
+        elif isinstance(value, list):
+            todo += [(part, (*at, "")) for part in value]
+    return (content if isinstance(content, dict) else {}), ()
+
+
+def place(spec: ToolSpec, path: tuple[str, ...], name: str) -> Any:
+    """The schema of the field of this name in the record at ``path``; None where it has none."""
+    shape: Any = spec.output_schema
+    for part in path:
+        shape = (shape.get("items") if part == "" else (shape.get("properties") or {}).get(part)) if isinstance(shape, dict) else None
+    parts = shape.get("properties") if isinstance(shape, dict) else None
+    if not isinstance(parts, dict):
+        return None
+    return next((part for key, part in parts.items() if norm(key) == norm(name)), None)
+
+
+def unfit(spec: ToolSpec, path: tuple[str, ...], name: str, value: Any) -> bool:
+    """Whether the result's own schema does not take what was said."""
+    shape = place(spec, path, name)
+    return shape is not None and bool(complaint(shape, value))
+
+
+def lists(schema: Any) -> bool:
+    """Whether an output schema has an array near its root, or there is none."""
+    return schema is None or '"items"' in json.dumps(schema) or '"array"' in json.dumps(schema)
+
+
+def all_properties(schema: Any, depth: int = 0) -> Iterator[str]:
+    """The names of all properties of a schema."""
+    if isinstance(schema, dict) and depth < 8:
+        parts = schema.get("properties")
+        yield from parts if isinstance(parts, dict) else ()
+        for part in (*(parts.values() if isinstance(parts, dict) else ()), schema.get("items")):
+            yield from all_properties(part, depth + 1)
+        for word in ("allOf", "anyOf", "oneOf"):
+            for part in schema.get(word) or () if isinstance(schema.get(word), list) else ():
+                yield from all_properties(part, depth + 1)
+
+
+def as_type(value: Any, schema: Json) -> Any:
+    """A scalar in the type that the parameter takes; None where there is none."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    if not complaint(schema, value):
+        return value
+    if isinstance(value, str) and value.lstrip("-").isdigit() and not complaint(schema, int(value)):
+        return int(value)
+    return str(value) if not isinstance(value, str) and not complaint(schema, str(value)) else None
+
+
+def strangers(key: Any) -> list[Any]:
+    """Ids like this one that nothing has."""
+    if isinstance(key, (int, float)):
+        return [987_654_321, 99_999, 977, 93]
+    turned = str(key)[::-1]
+    return [f"{key}0", turned if turned != key else f"0{turned}", f"{str(key)[:-1]}{'0' if str(key)[-1] != '0' else '1'}"]
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values say the same."""
+    return bool(one == other) or (not isinstance(one, (dict, list)) and str(one) == str(other))
+
+
+def differences(one: Any, other: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """(path, value, other value) of the places where two results differ; fields that one lacks do not."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name in one.keys() & other.keys():
+            yield from differences(one[name], other[name], (*path, name))
+    elif one != other:
+        yield path, one, other
+
+
+def echoes(content: Any, given: Json) -> bool:
+    """Whether a result says nothing but what it was given."""
+    told = list(scalars(content))
+    held = {str(value) for value in scalars(given)}
+    return bool(told) and all(str(value) in held for value in told)
+
+
+def more_to_say(schema: Any, given: Json) -> bool:
+    """Whether the output schema has a property that is no parameter's; without a schema there is always more."""
+    if schema is None:
+        return True
+    return bool({norm(name) for name in all_properties(schema)} - {norm(name) for name in given})
+
+
+def scalars(value: Any) -> Iterator[Any]:
+    """The leaves of a JSON value."""
+    if isinstance(value, (dict, list)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from scalars(part)
+    else:
+        yield value
+
+
+def complaint(schema: Any, value: Any) -> str:
+    """What is wrong with a value; "" where nothing is, or where the schema itself is broken or contradicts itself."""
+    checker = validator(json.dumps(schema, sort_keys=True)) if isinstance(schema, dict) else None
+    if checker is None:
+        return ""
+    try:
+        error = best_match(checker.iter_errors(value))
+    except Exception:  # a reference to nowhere, a pattern that Python cannot read
+        return ""
+    return "" if error is None else f"{error.message[:200]} at {list(error.absolute_path)}"
+
+
+@lru_cache(maxsize=8192)
+def validator(schema: str) -> Any:
+    """A validator; None for a schema that no value can fit or that is none."""
+    parsed = json.loads(schema)
+    try:
+        Draft202012Validator.check_schema(parsed)
+    except Exception:
+        return None
+    return None if contradicts(parsed) else Draft202012Validator(parsed, registry=Registry())
+
+
+def contradicts(schema: Any) -> bool:
+    """Whether no value can fit: some enum has no member of the declared type, or a pattern in slashes."""
+    if isinstance(schema, list):
+        return any(map(contradicts, schema))
+    if not isinstance(schema, dict):
+        return False
+    options = schema.get("enum")
+    if isinstance(options, list) and options:
+        rest = {key: value for key, value in schema.items() if key not in {"enum", "description"}}
+        if not any(Draft202012Validator(rest).is_valid(option) for option in options):
+            return True
+    pattern = schema.get("pattern")
+    if isinstance(pattern, str) and pattern.startswith("/"):
+        return True
+    return any(map(contradicts, schema.values()))
+
+
+def shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)[:160]
