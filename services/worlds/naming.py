@@ -114,7 +114,7 @@ def verb_at(words: tuple[str, ...]) -> tuple[Verb, int] | None:
     if len(words) > 1 and words[-1] in VERBS and words[-1] not in NOUNS_TOO - {"list", "search", "update"}:
         return VERBS[words[-1]], len(words) - 1
     for at, word in enumerate(words[1:3], 1):
-        if word in VERBS and word not in NOUNS_TOO and at < len(words) - 1:
+        if word in VERBS and word not in NOUNS_TOO - {"list", "update"} and at < len(words) - 1:
             return VERBS[word], at
     return None
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
 from schemas.catalog import Json
 from services.worlds.checking import Checker
+from services.worlds.entities import Collection
 from services.worlds.fitting import as_object, cast, dice, fits, kind, resolved, satisfiable
 from services.worlds.records import Model, Record
 from services.worlds.shapes import NAMESPACES, Slot
@@ -137,13 +139,13 @@ class Renderer:
         key = norm(name)
         own = self.model.collections.get(record.collection)
         which = kind(schema)
-        if own is not None and len(path) - sum(norm(part) in NAMESPACES for part in path) <= 1:
-            if key in NAMESPACES and which == "object":
+        if own is not None and len(path) - sum(map(partial(_opens, own), path[:-1])) <= 1:
+            if _opens(own, name) and which == "object":
                 return self.record(schema, record, path, depth)
             if key in own.primary and record.id[:1] != "~":
-                typed = cast(record.id, schema)
+                typed = cast(record.id, resolved(schema.get("items"), self.root) if which == "array" else schema)
                 if typed is not None:
-                    return typed
+                    return [typed] if which == "array" else typed
             held = record.fields.get(key)
             if held is not None and fits(held, schema):
                 nests = which in {"object", "array"}
@@ -344,6 +346,11 @@ class Renderer:
     def _call(self) -> Record:
         """This very call, as if it were a record: what it yields depends on its arguments alone."""
         return Record(f"call {self.tool}", f"~{self.mark}", {}, {})
+
+
+def _opens(own: Collection, name: str) -> bool:
+    """Whether an object of this name holds fields of the record itself: ``attributes``, or a wrapped ``id``."""
+    return norm(name) in NAMESPACES or norm(name) in own.primary
 
 
 def _required(schema: Json) -> list[str]:

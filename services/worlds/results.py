@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from schemas.catalog import Json, ToolSpec
@@ -41,7 +41,20 @@ class Results:
                 result = renderer.result(place, shown, total)
             if len(json.dumps(result, ensure_ascii=False)) <= MAX_BYTES:
                 break
-        return result
+        return self._more(tool, records, arguments, result)
+
+    def _more(self, tool: str, records: Sequence[Record], arguments: Json, result: Any) -> Any:
+        """The result; where it says nothing but what it was given, with the time of what was done."""
+        schema = self.tools[tool].output_schema or {}
+        if not isinstance(result, dict) or not result or not records:
+            return result
+        if schema.get("additionalProperties") is False or not _repeats(result, arguments):
+            return result
+        name = {"update": "updated_at", "delete": "deleted_at"}.get(self.readings[tool].verb, "created_at")
+        spelt = any(key != key.lower() for key in result)
+        shape = {"type": "string", "format": "date-time"}
+        stamp = self.model.value(records[0], [name], shape)
+        return {**result, (name.split("_")[0] + "At" if spelt else name): stamp}
 
     def _kept(self, records: Sequence[Record], most: int) -> Sequence[Record]:
         """At most so many of the records, in their order; those that the run has made before all others."""
@@ -94,6 +107,20 @@ class Results:
         if not fields:
             fields = natural(reading, own.primary)
         return {"type": "object", "properties": fields}
+
+
+def _repeats(result: Any, arguments: Json) -> bool:
+    """Whether every value of a result stands in the arguments."""
+    said = {str(value) for value in _leaves(arguments)}
+    return all(str(value) in said for value in _leaves(result))
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, (dict, list)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(part)
+    else:
+        yield value
 
 
 def natural(reading: Reading, primary: set[str]) -> Json:

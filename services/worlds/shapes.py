@@ -45,6 +45,14 @@ def _is(name: str, words: tuple[str, ...]) -> bool:
     return one == words or one[-1:] == words[-1:]
 
 
+def _identified(shape: Json, words: tuple[str, ...]) -> bool:
+    """Whether an object shows the entity's own id ("functionId" of a function)."""
+    names = shape.get("properties")
+    return isinstance(names, dict) and any(
+        tokens(name)[-1:] == ("id",) and len(tokens(name)) > 1 and _is(name[:-2], words) for name in names
+    )
+
+
 def _find(
     schema: Json, root: Json, words: tuple[str, ...], lists: bool, path: tuple[str, ...], depth: int
 ) -> Slot:
@@ -86,6 +94,8 @@ def _find(
                 name for name, part in parts.items() if kind(part) == "array" and norm(name) not in _ASIDE
             ]
             choices += [name for name in scalars if _is(name, words) or norm(name) in WRAPPERS]
+    if not choices and not lists and not own_id:
+        choices = [name for name in objects if _identified(parts[name], words)]
     if not choices:
         return Slot(path, False, shape)
     chosen = choices[0]

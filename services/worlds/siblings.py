@@ -67,8 +67,8 @@ def plain(path: str) -> str:
 def _last(spec: ToolSpec) -> str:
     """The parameter that ends the path, as the schema spells it; "" where the schema has none."""
     names = _PARAMETER.findall(spec.path.partition("?")[0])
-    wanted = norm(names[-1]) if names else ""
-    return next((name for name in parameters(spec) if norm(name) == wanted), "")
+    wanted, own = (names[-1][1:-1] if names else ""), parameters(spec)
+    return wanted if wanted in own else next((name for name in own if norm(name) == norm(wanted)), "")
 
 
 def _creates(spec: ToolSpec, path: str, readings: Mapping[str, Reading]) -> bool:
@@ -91,7 +91,7 @@ def _identified(spec: ToolSpec, key: str, reading: Reading) -> bool:
         return False
     if reading.key == key:
         return True
-    return "enum" not in schema and not set(tokens(key)) & _NO_KEY and kind(schema) in {"string", "integer", ""}
+    return "enum" not in schema and tokens(key)[-1] not in _NO_KEY and kind(schema) in {"string", "integer", ""}
 
 
 def _settle(
@@ -106,7 +106,7 @@ def _settle(
     for spec in creating:
         made[spec.name] = replace(
             made[spec.name], verb="create", collection=name, key=None, many=False, writes=True, single=False,
-            references=_others(made[spec.name], name),
+            parents=made[spec.name].parents or _own(spec, parents, ""), references=_others(made[spec.name], name),
         )  # fmt: skip
     for spec, key in items:
         made[spec.name] = replace(
@@ -119,7 +119,7 @@ def _settle(
         verb: Verb = "search" if reading.verb == "search" else "list"
         if reading.verb == "act" or (reading.verb == "get" and not _lists(spec, name)):
             continue
-        own = reading.parents if reading.key is None else _own(spec, maker.parents, "")
+        own = reading.parents if reading.key is None and reading.parents else _own(spec, parents, "")
         key_of_all = reading.key if reading.key is not None and f"{{{reading.key}}}" not in spec.path else None
         made[spec.name] = replace(
             reading, verb=verb, collection=name, single=False, parents=own, key=key_of_all

@@ -19,8 +19,9 @@ from jsonschema.exceptions import best_match
 from referencing import Registry
 
 from schemas.catalog import ToolSpec
+from services.worlds.fitting import kind, resolved
 from services.worlds.naming import is_control
-from services.worlds.words import norm
+from services.worlds.words import norm, singular, tokens
 from services.worlds.world import Observation, World
 from tests.release.bench import Bench, Findings, Skipped
 from tests.support.real_servers import CATALOGS, DATA, Kind, kinds, properties, required, servers
@@ -88,6 +89,7 @@ class Course:
         self.state = self.world.initial()
         self.rng = random.Random(f"{server}/{kind.create.name}")
         self.created: Json = {}
+        self.fetched: Json = {}
         self.names: Json = {}
         """The parameters that the creator was given, by normalized name."""
 
@@ -95,11 +97,19 @@ class Course:
         kind, before = self.kind, self.state
         given = self.created = self.arguments(kind.create, {}, optional=3)
         self.names = {norm(name): value for name, value in given.items()}
-        answer = self.call(kind.create, given, "create", changes=True)
+        for _ in range(4):  # a made up name may be taken
+            if self.world.call(self.state, kind.create.name, given)[1].error != "conflict":
+                break
+            given = self.created = self.arguments(kind.create, {}, optional=3)
+        self.names = {norm(name): value for name, value in given.items()}
+        answer = self.ask(kind.create, given, "create", changes=True)
         if answer is None:
             return
         self.count("create")
         keys = {verb: self.key_of(answer.content, verb) for verb in kind.keys}
+        if keys["get"] is None and self.untold():
+            self.count("id not in the schema")
+            return
         if keys["get"] is None:
             self.say(kind.create, "create", f"no {kind.keys['get']} in {shown(answer.content)}")
             return
@@ -109,6 +119,8 @@ class Course:
         fetched = self.fetch("fetch", keys["get"], said(given))
         if fetched is None:
             return
+        record = record_of(fetched, keys["get"])[0]
+        self.fetched = {norm(name): value for name, value in record.items()}
         self.count("fetch")
         steps = {"create", "fetch"}
         listed = self.list(keys["get"], 1)
@@ -128,7 +140,7 @@ class Course:
         """What the thing is fetched as; None after a failure. ``told`` are values that it must show."""
         spec = self.kind.tools["get"]
         given = self.about("get", key)
-        answer = self.call(spec, given, step)
+        answer = self.ask(spec, given, step)
         if answer is None:
             return None
         self.shows(spec, step, answer.content, key, told, given)
@@ -137,13 +149,13 @@ class Course:
     def list(self, key: Any, times: int) -> bool:
         """Whether the thing was looked for in its list; it must stand there this often."""
         spec = self.kind.tools.get("list")
-        if spec is None or not lists(spec.output_schema):
+        if spec is None or not self.lists(spec):
             return False
-        answer = self.call(spec, self.arguments(spec, self.created), "list")
+        answer = self.ask(spec, self.arguments(spec, self.created), "list")
         if answer is None:
             return False
         count = sum(held == key or str(held) == str(key) for held in self.ids(answer.content))
-        if count != times and not (times and self.no_ids(spec)):
+        if count != times:
             self.say(spec, "list", f"{key!r} stands {count} times, not {times}, in {shown(answer.content)}")
         self.count("list" if times else "list after delete")
         return True
@@ -169,7 +181,7 @@ class Course:
         """Whether the thing was changed; it must then be what it was, but for what was said."""
         spec = self.kind.tools["update"]
         given = self.about("update", keys["update"], optional=3)
-        answer = self.call(spec, given, "update", changes=True)
+        answer = self.ask(spec, given, "update", changes=True)
         if answer is None:
             return False
         told = said({name: value for name, value in given.items() if name != self.kind.keys["update"]})
@@ -188,7 +200,7 @@ class Course:
         """Whether the thing was deleted; it must then be gone."""
         spec, getting = self.kind.tools["delete"], self.kind.tools["get"]
         given = self.about("delete", keys["delete"])
-        if self.call(spec, given, "delete", changes=True) is None:
+        if self.ask(spec, given, "delete", changes=True) is None:
             return False
         again = self.world.call(self.state, getting.name, self.about("get", keys["get"]))[1]
         if again.error != "not_found":
@@ -203,9 +215,12 @@ class Course:
 
     # calls
 
-    def call(self, spec: ToolSpec, given: Json, step: str, *, changes: bool = False) -> Observation | None:
+    def ask(self, spec: ToolSpec, given: Json, step: str, *, changes: bool = False) -> Observation | None:
         """What a tool answers, checked by itself; None where it failed. The state goes on if it may change."""
         state, answer = self.world.call(self.state, spec.name, given)
+        if answer.error == "invalid_arguments" and contradicts(spec.input_schema):
+            self.count("input schema contradicts itself")
+            return None
         if answer.error:
             self.say(spec, step, f"{shown(given)} gives {shown(answer.content)}")
             return None
@@ -220,7 +235,7 @@ class Course:
             self.say(spec, step, f"the result breaks its schema: {wrong}")
         elif spec.output_schema is not None:
             self.count("result by its schema")
-        if echoes(answer.content, given) and more_to_say(spec.output_schema, given):
+        if echoes(answer.content, given) and open_object(spec.output_schema):
             self.say(spec, step, f"{shown(answer.content)} only echoes {shown(given)}")
         self.state = state
         return answer
@@ -229,7 +244,7 @@ class Course:
         """Arguments: those chosen, those that the creator was given, known ones, else made up."""
         parts = properties(spec)
         given = {name: value for name, value in chosen.items() if name in parts and name in required(spec)}
-        own = {"id", "key", "uuid", *(norm(name) for name in self.kind.keys.values())}
+        own = set(self.own())
         rest = [
             name for name in parts if name not in required(spec) and not is_control(name) and norm(name) not in own
         ]
@@ -239,6 +254,10 @@ class Course:
                 continue
             if norm(name) in self.names and not optional:
                 given[name] = self.names[norm(name)]
+                continue
+            held = self.fetched.get(norm(name))
+            if not optional and as_type(held, parts[name]) is not None:
+                given[name] = as_type(held, parts[name])
                 continue
             known = self.world.known(self.state, spec.name, name, given)
             given[name] = self.rng.choice(known) if known else self.world.invent(spec.name, name, self.rng)
@@ -252,6 +271,11 @@ class Course:
             for other in properties(spec)
             if norm(other) in self.names and (f"{{{other}}}" in spec.path or not optional)
         }
+        whole, last = norm("".join(self.kind.noun)), self.kind.noun[-1]
+        for other, part in properties(spec).items():  # an id that is asked for again beside the path
+            if norm(other) in {"id", "key", "uuid", norm(name), f"{whole}id", f"{last}id"} and other not in shared:
+                typed = as_type(key, part)
+                shared.update({other: typed} if typed is not None and f"{{{other}}}" not in spec.path else {})
         given = self.arguments(spec, {**shared, name: key}, optional)
         given[name] = key
         return given
@@ -261,17 +285,36 @@ class Course:
     def key_of(self, content: Any, verb: str) -> Any:
         """The new thing's id for the tool of this verb, as the creator's result says it, or its argument."""
         spec, name = self.kind.tools[verb], self.kind.keys[verb]
-        whole, last = norm("".join(self.kind.noun)), self.kind.noun[-1]
-        likely = [norm(name), whole + "id", last + "id", "id", "uuid", "key"]
-        if norm(name) in {"id", whole + "id", last + "id"}:
-            likely = [norm(name), "id", whole + "id", last + "id", "uuid", "key"]
-        for record in objects(content):
+        shape = properties(spec)[name]
+        if not isinstance(content, (dict, list)):
+            return as_type(content, shape)
+        for record in wrapped(content, self.kind.noun):
             by_norm = {norm(key): value for key, value in reversed(record.items())}
-            for one in likely:
-                value = as_type(by_norm.get(one), properties(spec)[name])
+            for one in self.calls(name):
+                held = by_norm.get(one)
+                value = as_type(held[0] if isinstance(held, list) and held else held, shape)
                 if value is not None:
                     return value
-        return as_type(self.names.get(norm(name)), properties(spec)[name])
+        return as_type(self.names.get(norm(name)), shape)
+
+    def own(self) -> Iterator[str]:
+        """What the thing's own id may be called: a change of these is a change of who it is."""
+        yield from ("id", "key", "uuid")
+        for name in self.kind.keys.values():
+            words = tokens(name)
+            yield norm(name)
+            yield from (norm("".join(words[at:])) for at in range(1, len(words)))
+
+    def calls(self, name: str) -> list[str]:
+        """How a result may call what a parameter of this name takes."""
+        whole, last = norm("".join(self.kind.noun)), self.kind.noun[-1]
+        ids = [f"{whole}id", f"{last}id", "id", "uuid", "gid", "sid", "key"]
+        words = tokens(name)
+        ending = norm("".join(words[len(self.kind.noun) :])) or words[-1]
+        own = [norm(name), ending] if words[0] in self.kind.noun or words[-1] in {"id", "name"} else [norm(name)]
+        if norm(name) in {"id", f"{whole}id", f"{last}id"}:
+            return [norm(name), "id", *ids]
+        return [*own, *([] if words[-1] in {"name", "username", "email"} else ids)]
 
     def ids(self, content: Any) -> Iterator[Any]:
         """The ids of the things in a list's result."""
@@ -288,13 +331,24 @@ class Course:
                     yield from dict.fromkeys(map(str, found))
                     break
 
-    def no_ids(self, spec: ToolSpec) -> bool:
-        """Whether the list's schema has no place for an id."""
-        if spec.output_schema is None:
+    def untold(self) -> bool:
+        """Whether the schema of what the creator returns has no place for the id."""
+        schema = self.kind.create.output_schema
+        if schema is None:
             return False
-        names = {norm(name) for name in all_properties(spec.output_schema)}
-        whole, last = norm("".join(self.kind.noun)), self.kind.noun[-1]
-        return not names & {norm(self.kind.keys["get"]), "id", whole + "id", last + "id", "uuid", "key"}
+        content: Any = blank(schema)
+        wanted = set(self.calls(self.kind.keys["get"]))
+        return not any({norm(name) for name in record} & wanted for record in wrapped(content, self.kind.noun))
+
+    def lists(self, spec: ToolSpec) -> bool:
+        """Whether the schema of a list has a place for ids of several things, or there is no schema."""
+        if spec.output_schema is None:
+            return True
+        wanted = {*self.calls(self.kind.keys["get"]), "name", "slug"}
+        return any(
+            not isinstance(entry, dict) or any({norm(name) for name in one} & wanted for one in objects(entry, 2))
+            for entry in entries(blank(spec.output_schema))
+        )
 
     def shows(
         self, spec: ToolSpec, step: str, content: Any, key: Any, told: Mapping[str, Any], given: Json
@@ -306,7 +360,7 @@ class Course:
             if isinstance(record.get(one), dict):
                 held = {**{norm(name): value for name, value in record[one].items()}, **held}
         for name, value in told.items():
-            if name in given:
+            if name in given or value in ({}, []) or norm(name) in set(self.own()):
                 continue
             if norm(name) in held:
                 if not same(held[norm(name)], value) and not unfit(spec, path, name, value):
@@ -374,7 +428,9 @@ def place(spec: ToolSpec, path: tuple[str, ...], name: str) -> Any:
     """The schema of the field of this name in the record at ``path``; None where it has none."""
     shape: Any = spec.output_schema
     for part in path:
-        shape = (shape.get("items") if part == "" else (shape.get("properties") or {}).get(part)) if isinstance(shape, dict) else None
+        shape = resolved(shape, spec.output_schema)
+        shape = shape.get("items") if part == "" else (shape.get("properties") or {}).get(part)
+    shape = resolved(shape, spec.output_schema)
     parts = shape.get("properties") if isinstance(shape, dict) else None
     if not isinstance(parts, dict):
         return None
@@ -385,11 +441,6 @@ def unfit(spec: ToolSpec, path: tuple[str, ...], name: str, value: Any) -> bool:
     """Whether the result's own schema does not take what was said."""
     shape = place(spec, path, name)
     return shape is not None and bool(complaint(shape, value))
-
-
-def lists(schema: Any) -> bool:
-    """Whether an output schema has an array near its root, or there is none."""
-    return schema is None or '"items"' in json.dumps(schema) or '"array"' in json.dumps(schema)
 
 
 def all_properties(schema: Any, depth: int = 0) -> Iterator[str]:
@@ -433,6 +484,9 @@ def differences(one: Any, other: Any, path: tuple[str, ...] = ()) -> Iterator[tu
     if isinstance(one, dict) and isinstance(other, dict):
         for name in one.keys() & other.keys():
             yield from differences(one[name], other[name], (*path, name))
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for at, (left, right) in enumerate(zip(one, other, strict=True)):
+            yield from differences(left, right, (*path, str(at)))
     elif one != other:
         yield path, one, other
 
@@ -444,11 +498,36 @@ def echoes(content: Any, given: Json) -> bool:
     return bool(told) and all(str(value) in held for value in told)
 
 
-def more_to_say(schema: Any, given: Json) -> bool:
-    """Whether the output schema has a property that is no parameter's; without a schema there is always more."""
-    if schema is None:
-        return True
-    return bool({norm(name) for name in all_properties(schema)} - {norm(name) for name in given})
+def open_object(schema: Any) -> bool:
+    """Whether a result may be an object with a field more than it has."""
+    shape = resolved(schema, schema) if isinstance(schema, dict) else {}
+    return schema is None or (kind(shape) == "object" and shape.get("additionalProperties") is not False)
+
+
+def wrapped(content: Any, noun: tuple[str, ...], depth: int = 0) -> Iterator[Json]:
+    """The record that a result is about: the result itself, and what it wraps, outermost first."""
+    if isinstance(content, list) and content and depth < 4:
+        yield from wrapped(content[0], noun, depth + 1)
+    if not isinstance(content, dict) or depth > 4:
+        return
+    yield content
+    for name, part in content.items():
+        words = tokens(name)
+        about = bool(words) and singular(words[-1]) == noun[-1]
+        if about or len(content) == 1 or norm(name) in {"data", "result", "results", "response", "items", "attributes"}:
+            yield from wrapped(part, noun, depth + 1)
+
+
+def blank(schema: Any, root: Any = None, depth: int = 0) -> Any:
+    """Something in the shape of a schema, to see what it has a place for."""
+    root = schema if root is None else root
+    shape = resolved(schema, root)
+    if kind(shape) == "array" and depth < 8:
+        return [blank(shape.get("items"), root, depth + 1)]
+    parts = shape.get("properties")
+    if isinstance(parts, dict) and depth < 8:
+        return {name: blank(part, root, depth + 1) for name, part in parts.items()}
+    return None
 
 
 def scalars(value: Any) -> Iterator[Any]:

@@ -92,7 +92,7 @@ def _by_path(specs: Sequence[ToolSpec]) -> Iterator[Kind]:
         for verb, ways in (("get", ["GET"]), ("update", ["PATCH", "PUT"]), ("delete", ["DELETE"])):
             spec = next((at[way, item] for way in ways if (way, item) in at), None)
             last = re.findall(r"\{([^}]*)\}", spec.path)[-1] if spec is not None else ""
-            if spec is not None and last in properties(spec):
+            if spec is not None and last in properties(spec) and "enum" not in properties(spec)[last]:
                 made.tools[verb], made.keys[verb] = spec, last
         if ("GET", path) in at:
             made.tools["list"] = at["GET", path]
