@@ -240,8 +240,8 @@ class SimulatedServer:
         own = self.model.collections[collection]
         spelt = {norm(name): name for name in fields}
         for name, value in given.items():
-            key = norm(name)
-            if key not in own.primary and value is not None:
+            key = own.spelling(name)
+            if norm(name) not in own.primary and value is not None:
                 fields[spelt.get(key) or (own.fields[key][0] if key in own.fields else name)] = value
 
     def _mark(self, call: Call, key: str) -> None:

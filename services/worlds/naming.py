@@ -20,7 +20,7 @@ ID_WORDS: Final = frozenset(
 )
 
 
-_HANDLE_WORDS: Final = frozenset(
+HANDLE_WORDS: Final = frozenset(
     listed("name names code number no ref reference login username slug title path")
 )
 
@@ -74,7 +74,7 @@ def stem_of(parameter: str) -> tuple[str, ...]:
     words = list(turned(tokens(parameter)))
     if words in (["username"], ["login"]):
         return ("user",)
-    while words and words[-1] in ID_WORDS | _HANDLE_WORDS:
+    while words and words[-1] in ID_WORDS | HANDLE_WORDS:
         words.pop()
     return (*words[:-1], singular(words[-1])) if words else ()
 

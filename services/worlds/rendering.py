@@ -146,7 +146,10 @@ class Renderer:
                 typed = cast(record.id, resolved(schema.get("items"), self.root) if which == "array" else schema)
                 if typed is not None:
                     return [typed] if which == "array" else typed
-            held = record.fields.get(key)
+            spelt = own.spelling(name)
+            held = record.fields.get(spelt)
+            if isinstance(held, str) and spelt in own.handles and not fits(held, schema):
+                held = cast(held, schema)
             if held is not None and fits(held, schema):
                 nests = which in {"object", "array"}
                 if not nests or (depth < 3 and not Checker(schema).problem(held)):

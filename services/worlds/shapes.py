@@ -9,6 +9,7 @@ from schemas.catalog import Json
 from services.worlds.draft import WRAPPERS
 from services.worlds.fitting import kind, resolved
 from services.worlds.meaning import Reading
+from services.worlds.naming import stem_of
 from services.worlds.words import listed, norm, singular, tokens
 
 NAMESPACES: Final = frozenset(listed("attributes properties fields"))
@@ -49,7 +50,8 @@ def _identified(shape: Json, words: tuple[str, ...]) -> bool:
     """Whether an object shows the entity's own id ("functionId" of a function)."""
     names = shape.get("properties")
     return isinstance(names, dict) and any(
-        tokens(name)[-1:] == ("id",) and len(tokens(name)) > 1 and _is(name[:-2], words) for name in names
+        tokens(name) == words or (tokens(name)[-1:] == ("id",) and tokens(name) != ("id",) and _is(name[:-2], words))
+        for name in names
     )
 
 
@@ -76,7 +78,10 @@ def _find(
         if kind(part) == "object" and norm(name) not in _ASIDE | NAMESPACES
     ]
     own_id = any(
-        norm(name) in _IDS or (tokens(name)[-1:] == ("id",) and _is(name[:-2], words)) for name in parts
+        norm(name) in _IDS
+        or (tokens(name)[-1:] == ("id",) and _is(name[:-2], words))
+        or (tokens(name)[-1:] in {("key",), ("uuid",), ("arn",)} and stem_of(name) == words)
+        for name in parts
     )
     choices: list[str] = []
     if lists or not own_id:
@@ -96,6 +101,8 @@ def _find(
             choices += [name for name in scalars if _is(name, words) or norm(name) in WRAPPERS]
     if not choices and not lists and not own_id:
         choices = [name for name in objects if _identified(parts[name], words)]
+        beside = [name for name in parts if norm(name) not in _ASIDE and name not in objects]
+        choices = choices or (objects if len(objects) == 1 and not beside else [])
     if not choices:
         return Slot(path, False, shape)
     chosen = choices[0]

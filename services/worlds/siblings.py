@@ -106,7 +106,7 @@ def _settle(
     for spec in creating:
         made[spec.name] = replace(
             made[spec.name], verb="create", collection=name, key=None, many=False, writes=True, single=False,
-            parents=made[spec.name].parents or _own(spec, parents, ""), references=_others(made[spec.name], name),
+            parents=_shared(spec, parents, made[spec.name].parents), references=_others(made[spec.name], name),
         )  # fmt: skip
     for spec, key in items:
         made[spec.name] = replace(
@@ -119,7 +119,7 @@ def _settle(
         verb: Verb = "search" if reading.verb == "search" else "list"
         if reading.verb == "act" or (reading.verb == "get" and not _lists(spec, name)):
             continue
-        own = reading.parents if reading.key is None and reading.parents else _own(spec, parents, "")
+        own = _shared(spec, parents, reading.parents if reading.key is None else ())
         key_of_all = reading.key if reading.key is not None and f"{{{reading.key}}}" not in spec.path else None
         made[spec.name] = replace(
             reading, verb=verb, collection=name, single=False, parents=own, key=key_of_all
@@ -136,6 +136,14 @@ def _lists(spec: ToolSpec, name: str) -> bool:
 def _own(spec: ToolSpec, parents: tuple[tuple[str, str], ...], key: str) -> tuple[tuple[str, str], ...]:
     names: Mapping[str, Json] = parameters(spec)
     return tuple(one for one in parents if one[0] in names and one[0] != key)
+
+
+def _shared(
+    spec: ToolSpec, parents: tuple[tuple[str, str], ...], own: tuple[tuple[str, str], ...]
+) -> tuple[tuple[str, str], ...]:
+    """The owners that the tools of one record name, and those that only this tool names."""
+    theirs = _own(spec, parents, "")
+    return (*theirs, *(one for one in own if one[0] not in dict(theirs)))
 
 
 def _others(reading: Reading, name: str) -> tuple[tuple[str, str], ...]:

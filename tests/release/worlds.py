@@ -116,7 +116,7 @@ class Course:
         unborn = self.world.call(before, kind.tools["get"].name, self.about("get", keys["get"]))[1]
         if unborn.error != "not_found":
             self.say(kind.tools["get"], "unborn", f"{keys['get']!r} gives {shown(unborn.content)}")
-        fetched = self.fetch("fetch", keys["get"], said(given))
+        fetched = self.fetch("fetch", keys["get"], said(given, kind.noun))
         if fetched is None:
             return
         record = record_of(fetched, keys["get"])[0]
@@ -184,7 +184,9 @@ class Course:
         answer = self.ask(spec, given, "update", changes=True)
         if answer is None:
             return False
-        told = said({name: value for name, value in given.items() if name != self.kind.keys["update"]})
+        told = said(
+            {name: value for name, value in given.items() if name != self.kind.keys["update"]}, self.kind.noun
+        )
         after = self.fetch("fetch after update", keys["get"], told)
         if after is None:
             return False
@@ -318,8 +320,7 @@ class Course:
 
     def ids(self, content: Any) -> Iterator[Any]:
         """The ids of the things in a list's result."""
-        whole, last = norm("".join(self.kind.noun)), self.kind.noun[-1]
-        likely = [norm(self.kind.keys["get"]), "id", whole + "id", last + "id", "uuid", "key", "name", "slug"]
+        likely = [*self.calls(self.kind.keys["get"]), "id", "name", "slug"]
         for entry in entries(content):
             if not isinstance(entry, dict):
                 yield entry
@@ -379,12 +380,12 @@ class Course:
         self.tally.steps[step] += 1
 
 
-def said(given: Json) -> Json:
-    """The arguments that are fields of the thing, envelopes opened."""
+def said(given: Json, noun: tuple[str, ...]) -> Json:
+    """The arguments that are fields of the thing, envelopes and one of its own name opened."""
     fields: Json = {}
     for name, value in given.items():
-        if norm(name) in ENVELOPES and isinstance(value, dict):
-            fields.update(said(value))
+        if norm(name) in {*ENVELOPES, "".join(noun), noun[-1]} and isinstance(value, dict):
+            fields.update(said(value, noun))
         elif not is_control(name) and value is not None:
             fields[name] = value
     return fields
