@@ -32,7 +32,7 @@ def named(reading: Reading) -> list[str]:
 def written(reading: Reading, arguments: Json) -> Json:
     """The arguments that are fields of the record, envelopes like ``body`` opened."""
     skip = named(reading)
-    own = _ENVELOPES | {norm(reading.collection), norm(reading.collection.rpartition("_")[2])}
+    own = _ENVELOPES | {norm(reading.envelope)} if reading.envelope else _ENVELOPES
     given = _opened({name: value for name, value in arguments.items() if not is_control(name)}, own)
     return {name: value for name, value in given.items() if name not in skip}
 

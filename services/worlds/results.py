@@ -11,7 +11,7 @@ from services.worlds.meaning import Reading
 from services.worlds.records import Model, Record
 from services.worlds.rendering import Renderer
 from services.worlds.verbs import participle
-from services.worlds.words import plural, tokens
+from services.worlds.words import norm, plural, tokens
 
 MAX_LISTED: Final = 10
 MAX_BYTES: Final = 6000
@@ -78,6 +78,8 @@ class Results:
             if isinstance(one, dict) and record.id[:1] != "~":
                 for name, value in state["records"].get(record.collection, {}).get(record.id, {}).items():
                     one.setdefault(name, value)
+                    if norm(name) not in own.primary:  # what was written, whatever a field of this name usually is
+                        one[name] = value
                 for parent, held in record.parents.items():
                     one.setdefault(f"{parent}_id", held)
         if reading.verb in {"list", "search"} or (reading.many and reading.verb == "get"):

@@ -14,7 +14,7 @@ from typing import Final
 
 from schemas.catalog import Json, ToolSpec
 from services.worlds.draft import is_listing
-from services.worlds.fitting import kind
+from services.worlds.fitting import as_object, kind, resolved
 from services.worlds.meaning import Reading
 from services.worlds.naming import name_words, parameters
 from services.worlds.verbs import VERBS, Verb
@@ -80,6 +80,8 @@ def _creates(spec: ToolSpec, path: str, readings: Mapping[str, Reading]) -> bool
     if reading.verb == "create":
         return True
     words = name_words(spec, ())
+    if any(VERBS.get(word) == "create" for word in words):
+        return True
     asks = bool(words) and (VERBS.get(words[0]) in {"list", "search", "get", "delete"} or words[0] in _ASKING)
     return not asks or words[:1] == segment[:1]
 
@@ -129,8 +131,15 @@ def _settle(
 
 def _lists(spec: ToolSpec, name: str) -> bool:
     """Whether a GET on a collection can show several records."""
+    if spec.output_schema is None:
+        return True
     words = tuple(name.split("_"))
-    return spec.output_schema is None or is_listing(spec.output_schema, (*words[:-1], singular(words[-1])))
+    if is_listing(spec.output_schema, (*words[:-1], singular(words[-1]))):
+        return True
+    shape = resolved(spec.output_schema, spec.output_schema)
+    parts = as_object(shape.get("properties"))
+    arrays = sum(kind(resolved(part, spec.output_schema)) == "array" for part in parts.values())
+    return arrays == 1 and not any(norm(one) in {"id", "uuid", f"{norm(name)}id"} for one in parts)
 
 
 def _own(spec: ToolSpec, parents: tuple[tuple[str, str], ...], key: str) -> tuple[tuple[str, str], ...]:

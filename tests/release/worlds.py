@@ -116,7 +116,7 @@ class Course:
         unborn = self.world.call(before, kind.tools["get"].name, self.about("get", keys["get"]))[1]
         if unborn.error != "not_found":
             self.say(kind.tools["get"], "unborn", f"{keys['get']!r} gives {shown(unborn.content)}")
-        fetched = self.fetch("fetch", keys["get"], said(given, kind.noun))
+        fetched = self.fetch("fetch", keys["get"], said(given, kind.create, kind.noun))
         if fetched is None:
             return
         record = record_of(fetched, keys["get"])[0]
@@ -185,7 +185,7 @@ class Course:
         if answer is None:
             return False
         told = said(
-            {name: value for name, value in given.items() if name != self.kind.keys["update"]}, self.kind.noun
+            {name: value for name, value in given.items() if name != self.kind.keys["update"]}, spec, self.kind.noun
         )
         after = self.fetch("fetch after update", keys["get"], told)
         if after is None:
@@ -255,7 +255,7 @@ class Course:
             if name in given:
                 continue
             if norm(name) in self.names and not optional:
-                given[name] = self.names[norm(name)]
+                given[name] = self.created.get(name, self.names[norm(name)])
                 continue
             held = self.fetched.get(norm(name))
             if not optional and as_type(held, parts[name]) is not None:
@@ -269,7 +269,7 @@ class Course:
         """Arguments that name the thing."""
         spec, name = self.kind.tools[verb], self.kind.keys[verb]
         shared = {
-            other: self.names[norm(other)]
+            other: self.created.get(other, self.names[norm(other)])
             for other in properties(spec)
             if norm(other) in self.names and (f"{{{other}}}" in spec.path or not optional)
         }
@@ -294,6 +294,7 @@ class Course:
             by_norm = {norm(key): value for key, value in reversed(record.items())}
             for one in self.calls(name):
                 held = by_norm.get(one)
+                held = held.get("id") if isinstance(held, dict) else held
                 value = as_type(held[0] if isinstance(held, list) and held else held, shape)
                 if value is not None:
                     return value
@@ -301,7 +302,8 @@ class Course:
 
     def own(self) -> Iterator[str]:
         """What the thing's own id may be called: a change of these is a change of who it is."""
-        yield from ("id", "key", "uuid")
+        whole, last = norm("".join(self.kind.noun)), self.kind.noun[-1]
+        yield from ("id", "key", "uuid", f"{whole}id", f"{last}id")
         for name in self.kind.keys.values():
             words = tokens(name)
             yield norm(name)
@@ -310,7 +312,7 @@ class Course:
     def calls(self, name: str) -> list[str]:
         """How a result may call what a parameter of this name takes."""
         whole, last = norm("".join(self.kind.noun)), self.kind.noun[-1]
-        ids = [f"{whole}id", f"{last}id", "id", "uuid", "gid", "sid", "key"]
+        ids = [f"{whole}id", f"{last}id", "id", "uuid", "gid", "sid"]
         words = tokens(name)
         ending = norm("".join(words[len(self.kind.noun) :])) or words[-1]
         own = [norm(name), ending] if words[0] in self.kind.noun or words[-1] in {"id", "name"} else [norm(name)]
@@ -348,7 +350,7 @@ class Course:
         wanted = {*self.calls(self.kind.keys["get"]), "name", "slug"}
         return any(
             not isinstance(entry, dict) or any({norm(name) for name in one} & wanted for one in objects(entry, 2))
-            for entry in entries(blank(spec.output_schema))
+            for entry in entries(blank(spec.output_schema), 1)
         )
 
     def shows(
@@ -369,6 +371,8 @@ class Course:
                     self.say(spec, step, f"{name} is {shown_}, not {shown(value)} as was said")
                 else:
                     self.count("value as was said")
+            elif value in record.values():
+                self.count("value under another name")
             elif spec.output_schema is None or place(spec, path, name) is not None:
                 if not unfit(spec, path, name, value):
                     self.say(spec, step, f"{name} was said to be {shown(value)} and is not in {shown(record)}")
@@ -380,12 +384,14 @@ class Course:
         self.tally.steps[step] += 1
 
 
-def said(given: Json, noun: tuple[str, ...]) -> Json:
-    """The arguments that are fields of the thing, envelopes and one of its own name opened."""
+def said(given: Json, spec: ToolSpec, noun: tuple[str, ...]) -> Json:
+    """The arguments that are fields of the thing; envelopes are opened, and a sole one of its own name."""
+    beside = [name for name in properties(spec) if f"{{{name}}}" not in spec.path and not is_control(name)]
+    whole = {"".join(noun), noun[-1]} if len(beside) <= (1 if spec.path else 2) else set()
     fields: Json = {}
     for name, value in given.items():
-        if norm(name) in {*ENVELOPES, "".join(noun), noun[-1]} and isinstance(value, dict):
-            fields.update(said(value, noun))
+        if norm(name) in ENVELOPES | whole and isinstance(value, dict):
+            fields.update(said(value, spec, noun))
         elif not is_control(name) and value is not None:
             fields[name] = value
     return fields
@@ -404,10 +410,10 @@ def objects(value: Any, depth: int = 4) -> Iterator[Json]:
 
 
 def entries(content: Any, depth: int = 0) -> list[Any]:
-    """The longest array of a result that is near its root."""
+    """The array of a result that is at its root or, where there is but one, near it; else the longest."""
     if isinstance(content, list):
         return content
-    if not isinstance(content, dict) or depth > 3:
+    if not isinstance(content, dict) or depth > 2:
         return []
     return max((entries(part, depth + 1) for part in content.values()), key=len, default=[])
 

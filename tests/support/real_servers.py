@@ -92,12 +92,17 @@ def _by_path(specs: Sequence[ToolSpec]) -> Iterator[Kind]:
         for verb, ways in (("get", ["GET"]), ("update", ["PATCH", "PUT"]), ("delete", ["DELETE"])):
             spec = next((at[way, item] for way in ways if (way, item) in at), None)
             last = re.findall(r"\{([^}]*)\}", spec.path)[-1] if spec is not None else ""
-            if spec is not None and last in properties(spec) and "enum" not in properties(spec)[last]:
+            if spec is not None and last in properties(spec) and _names(last, properties(spec)[last]):
                 made.tools[verb], made.keys[verb] = spec, last
         if ("GET", path) in at:
             made.tools["list"] = at["GET", path]
         if "get" in made.tools:
             yield made
+
+
+def _names(parameter: str, schema: dict[str, Any]) -> bool:
+    """Whether a parameter can name one thing: no choice of a few, no list, no type."""
+    return not ("enum" in schema or schema.get("type") in ("array", "object") or norm(parameter).endswith("type"))
 
 
 def _asks(spec: ToolSpec, segment: tuple[str, ...]) -> bool:
@@ -115,7 +120,7 @@ def _by_name(specs: Sequence[ToolSpec]) -> Iterator[Kind]:
     found: dict[tuple[str, ...], dict[str, ToolSpec]] = {}
     for spec in specs:
         said = _said(spec)
-        if said is not None:
+        if said is not None and not {"batch", "bulk"} & set(tokens(spec.name)):
             found.setdefault(said[1], {}).setdefault(said[0], spec)
     for noun, by_verb in found.items():
         if not {"create", "get"} <= by_verb.keys():
