@@ -20,7 +20,7 @@ class Collection:
 
     ``identifiers`` are the names and schemas under which tools take or show its id, ``primary`` their
     normalized names; ``handles`` are other fields that identify it. ``owned``: a tool works on it, rather
-    than only naming it. ``single``: there is one per parent. ``addressed``: its records can be told apart.
+    than only naming it. ``shown`` are the fields that each tool shows, by normalized name. ``single``: there is one per parent. ``addressed``: its records can be told apart.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Collection:
     single: bool = False
     addressed: bool = False
     lineage: tuple[str, ...] = ()
+    shown: list[dict[str, tuple[str, Json]]] = field(default_factory=list)
 
     def spelling(self, name: str) -> str:
         """The normalized name under which a field is kept: the ``digest`` of an image, called imageDigest."""
@@ -94,7 +95,9 @@ class Entities:
         if isinstance(spec.output_schema, dict):
             place = slot(spec.output_schema, reading)
             self.slots[spec.name] = place
-            for name, shape in fields_of(place.record, spec.output_schema).items():
+            found = fields_of(place.record, spec.output_schema)
+            own.shown.append({norm(name): (name, shape) for name, shape in found.items()})
+            for name, shape in found.items():
                 shape = _element(shape) if norm(name) == "id" else shape
                 if reading.verb != "act" and kind(shape) not in {"object", "array"}:
                     own.fields.setdefault(norm(name), (name, shape))
@@ -158,12 +161,17 @@ def _settle(own: Collection) -> None:
             own.primary.add(own.last)
     if by_id or not own.identifiers:
         own.primary.add("id")
+    for names in own.shown:
+        if not names.keys() & own.primary:
+            own.primary.update([name for name in ("uuid", "guid", "gid", "sid") if name in names][:1])
     for name, shape in own.identifiers:
         spelt = stripped(name, own)
         strict = "pattern" in shape and "pattern" not in own.handles.get(norm(spelt), ("", {}))[1]
         if norm(name) not in own.primary and (norm(spelt) not in own.handles or strict):
             own.handles[norm(spelt)] = (spelt, shape)
     own.identifiers = [one for one in own.identifiers if norm(one[0]) in own.primary]
+    for names in own.shown:
+        own.identifiers += [one for key, one in names.items() if key in own.primary and kind(one[1]) != "array"]
 
 
 def stripped(parameter: str, own: Collection) -> str:

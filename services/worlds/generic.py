@@ -15,7 +15,7 @@ from typing import Any, Final
 from schemas.catalog import Json, ToolSpec
 from services.worlds.addressing import Addressing
 from services.worlds.arguments import filtered, paging, scalar, written
-from services.worlds.fitting import copied, fits
+from services.worlds.fitting import cast, copied, fits
 from services.worlds.machine import ToolError
 from services.worlds.meaning import Reading, read
 from services.worlds.naming import parameters, shared_prefix
@@ -215,7 +215,10 @@ class SimulatedServer:
 
     def _is_id(self, call: Call, name: str, value: Any) -> bool:
         """Whether a creating call's argument is the id that the new record is to have."""
-        return scalar(value) and norm(name) in self.model.collections[call.collection].primary
+        own = self.model.collections[call.collection]
+        if not scalar(value) or norm(name) not in own.primary:
+            return False
+        return all(cast(str(value), shape) is not None for _, shape in own.identifiers)
 
     def _fresh(self, call: Call) -> str:
         """An id that no record has had."""

@@ -140,7 +140,7 @@ class Renderer:
         own = self.model.collections.get(record.collection)
         which = kind(schema)
         if own is not None and len(path) - sum(map(partial(_opens, own), path[:-1])) <= 1:
-            if _opens(own, name) and which == "object":
+            if which == "object" and _opens(own, name) and not isinstance(record.fields.get(key), dict):
                 return self.record(schema, record, path, depth)
             if key in own.primary and record.id[:1] != "~":
                 typed = cast(record.id, resolved(schema.get("items"), self.root) if which == "array" else schema)
@@ -151,9 +151,14 @@ class Renderer:
             if isinstance(held, str) and spelt in own.handles and not fits(held, schema):
                 held = cast(held, schema)
             if held is not None and fits(held, schema):
-                nests = which in {"object", "array"}
-                if not nests or (depth < 3 and not Checker(schema).problem(held)):
+                if which not in {"object", "array"}:
                     return held
+                if depth < 3 and not Checker(schema).problem(held):
+                    return held
+                if depth < 3 and isinstance(held, dict):  # what was given of it, over the rest
+                    whole = {**as_object(self._nested(name, schema, record, path, depth)), **held}
+                    if not Checker(schema).problem(whole):
+                        return whole
         if which in {"object", "array"} and "enum" not in schema and "const" not in schema:
             return self._nested(name, schema, record, path, depth)
         linked = self._linked(name, schema, record, path)
@@ -353,7 +358,8 @@ class Renderer:
 
 def _opens(own: Collection, name: str) -> bool:
     """Whether an object of this name holds fields of the record itself: ``attributes``, or a wrapped ``id``."""
-    return norm(name) in NAMESPACES or norm(name) in own.primary
+    key = norm(name)
+    return key in NAMESPACES or key in own.primary or key in {own.last, norm(own.name)}
 
 
 def _required(schema: Json) -> list[str]:

@@ -16,6 +16,8 @@ NAMESPACES: Final = frozenset(listed("attributes properties fields"))
 _ASIDE: Final = frozenset(
     listed("errors error warnings links link meta metadata included pagination paging facets aggregations")
 )
+MAX_BESIDE: Final = 4
+"""Plain fields beside an array of one record; more of them are the record themselves."""
 _IDS: Final = frozenset(listed("id uuid guid gid sid key arn slug"))
 
 
@@ -80,7 +82,7 @@ def _find(
     own_id = any(
         norm(name) in _IDS
         or (tokens(name)[-1:] == ("id",) and _is(name[:-2], words))
-        or (tokens(name)[-1:] in {("key",), ("uuid",), ("arn",)} and stem_of(name) == words)
+        or (tokens(name)[-1:] in {("key",), ("uuid",), ("arn",), ("number",)} and stem_of(name) == words)
         for name in parts
     )
     choices: list[str] = []
@@ -92,13 +94,18 @@ def _find(
         )
         choices += [name for name in objects if norm(name).lstrip("_") in WRAPPERS]
         if not lists:
-            choices += [name for name in arrays if _is(name, words)]
+            plain = sum(kind(part) not in {"array", "object"} for part in parts.values())
+            choices += [name for name in arrays if _is(name, words) and plain <= MAX_BESIDE]
         elif not own_id:
             choices += arrays
             scalars = [
                 name for name, part in parts.items() if kind(part) == "array" and norm(name) not in _ASIDE
             ]
-            choices += [name for name in scalars if _is(name, words) or norm(name) in WRAPPERS]
+            choices += [
+                name
+                for name in scalars
+                if _is(name, words) or norm(name) in WRAPPERS or (stem_of(name) and stem_of(name) == words[-len(stem_of(name)) :])
+            ]
     if not choices and not lists and not own_id:
         choices = [name for name in objects if _identified(parts[name], words)]
         beside = [name for name in parts if norm(name) not in _ASIDE and name not in objects]

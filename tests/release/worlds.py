@@ -28,7 +28,8 @@ from tests.support.real_servers import CATALOGS, DATA, Kind, kinds, properties, 
 
 MIN_SERVERS: Final = 50
 SEED: Final = 5
-ENVELOPES: Final = {"body", "data", "attributes", "fields", "properties", "payload"}
+ENVELOPES: Final = {"body", "data", "attributes", "fields", "properties", "payload", "request", "resource"}
+ASIDE: Final = {"links", "meta", "metadata", "included", "errors", "warnings", "pagination"}
 Json = dict[str, Any]
 
 
@@ -254,6 +255,10 @@ class Course:
         for name in wanted:
             if name in given:
                 continue
+            twin = next((value for other, value in given.items() if norm(other) == norm(name)), None)
+            if twin is not None:
+                given[name] = twin
+                continue
             if norm(name) in self.names and not optional:
                 given[name] = self.created.get(name, self.names[norm(name)])
                 continue
@@ -273,9 +278,9 @@ class Course:
             for other in properties(spec)
             if norm(other) in self.names and (f"{{{other}}}" in spec.path or not optional)
         }
-        whole, last = norm("".join(self.kind.noun)), self.kind.noun[-1]
         for other, part in properties(spec).items():  # an id that is asked for again beside the path
-            if norm(other) in {"id", "key", "uuid", norm(name), f"{whole}id", f"{last}id"} and other not in shared:
+            own = set(self.own()) if other in required(spec) else {"id", "key", "uuid", norm(name)}
+            if norm(other) in own and other not in shared:
                 typed = as_type(key, part)
                 shared.update({other: typed} if typed is not None and f"{{{other}}}" not in spec.path else {})
         given = self.arguments(spec, {**shared, name: key}, optional)
@@ -294,8 +299,7 @@ class Course:
             by_norm = {norm(key): value for key, value in reversed(record.items())}
             for one in self.calls(name):
                 held = by_norm.get(one)
-                held = held.get("id") if isinstance(held, dict) else held
-                value = as_type(held[0] if isinstance(held, list) and held else held, shape)
+                value = as_type(held.get("id") if isinstance(held, dict) else held, shape)
                 if value is not None:
                     return value
         return as_type(self.names.get(norm(name)), shape)
@@ -341,7 +345,11 @@ class Course:
             return False
         content: Any = blank(schema)
         wanted = set(self.calls(self.kind.keys["get"]))
-        return not any({norm(name) for name in record} & wanted for record in wrapped(content, self.kind.noun))
+        return not any(
+            norm(name) in wanted and not isinstance(value, list)
+            for record in wrapped(content, self.kind.noun)
+            for name, value in record.items()
+        )
 
     def lists(self, spec: ToolSpec) -> bool:
         """Whether the schema of a list has a place for ids of several things, or there is no schema."""
@@ -350,7 +358,7 @@ class Course:
         wanted = {*self.calls(self.kind.keys["get"]), "name", "slug"}
         return any(
             not isinstance(entry, dict) or any({norm(name) for name in one} & wanted for one in objects(entry, 2))
-            for entry in entries(blank(spec.output_schema), 1)
+            for entry in rows(blank(spec.output_schema), self.kind.noun)
         )
 
     def shows(
@@ -415,7 +423,16 @@ def entries(content: Any, depth: int = 0) -> list[Any]:
         return content
     if not isinstance(content, dict) or depth > 2:
         return []
-    return max((entries(part, depth + 1) for part in content.values()), key=len, default=[])
+    inner = [entries(part, depth + 1) for name, part in content.items() if norm(name) not in ASIDE]
+    return max(inner, key=len, default=[])
+
+
+def rows(content: Any, noun: tuple[str, ...]) -> list[Any]:
+    """The entries of an array that is what a result is about."""
+    found = [content] if isinstance(content, list) else []
+    for record in wrapped(content, noun):
+        found += [part for name, part in record.items() if isinstance(part, list) and norm(name) not in ASIDE]
+    return [entry for part in found for entry in part if isinstance(entry, dict) or len(found) == 1]
 
 
 def record_of(content: Any, key: Any, path: tuple[str, ...] = ()) -> tuple[Json, tuple[str, ...]]:
@@ -482,7 +499,9 @@ def strangers(key: Any) -> list[Any]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values say the same."""
+    """Whether two values say the same; an object may say more than what was told."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return all(same(one.get(name), value) for name, value in other.items())
     return bool(one == other) or (not isinstance(one, (dict, list)) and str(one) == str(other))
 
 
