@@ -93,12 +93,19 @@ def search(target: Target, trail: Trail, world: World, state: Json, rng: random.
             continue
         if "clarifies" in target.flags and not askable(sketch):
             continue
+        if 2 * sum(takes_nothing(step.tool) for step in sketch.steps) > len(sketch.steps):
+            continue  # calls that nothing can be told: a user has next to nothing to ask for
         value = score(sketch, target)
         if value > best_score:
             best, best_score = sketch, value
         if best_score >= GOOD_ENOUGH[attempt]:
             break
     return best
+
+
+def takes_nothing(tool: ToolSpec) -> bool:
+    """Whether a tool has no parameters at all."""
+    return not resolve(tool.input_schema).get("properties")
 
 
 def shallower(depth: int) -> int:

@@ -20,7 +20,8 @@ class Collection:
 
     ``identifiers`` are the names and schemas under which tools take or show its id, ``primary`` their
     normalized names; ``handles`` are other fields that identify it. ``owned``: a tool works on it, rather
-    than only naming it. ``shown`` are the fields that each tool shows, by normalized name. ``single``: there is one per parent. ``addressed``: its records can be told apart.
+    than only naming it. ``shown`` are the fields that each tool shows, by normalized name; ``spellings`` remembers how names
+    are kept. ``single``: there is one per parent. ``addressed``: its records can be told apart.
     """
 
     name: str
@@ -34,11 +35,16 @@ class Collection:
     addressed: bool = False
     lineage: tuple[str, ...] = ()
     shown: list[dict[str, tuple[str, Json]]] = field(default_factory=list)
+    spellings: dict[str, str] = field(default_factory=dict)
 
     def spelling(self, name: str) -> str:
         """The normalized name under which a field is kept: the ``digest`` of an image, called imageDigest."""
-        short = norm(stripped(name, self))
-        return short if short in self.handles and norm(name) not in self.primary else norm(name)
+        found = self.spellings.get(name)
+        if found is None:
+            short = norm(stripped(name, self))
+            found = short if short in self.handles and norm(name) not in self.primary else norm(name)
+            self.spellings[name] = found
+        return found
 
     @property
     def noun(self) -> str:

@@ -221,8 +221,8 @@ class Course:
     def ask(self, spec: ToolSpec, given: Json, step: str, *, changes: bool = False) -> Observation | None:
         """What a tool answers, checked by itself; None where it failed. The state goes on if it may change."""
         state, answer = self.world.call(self.state, spec.name, given)
-        if answer.error == "invalid_arguments" and contradicts(spec.input_schema):
-            self.count("input schema contradicts itself")
+        if answer.error == "invalid_arguments":  # a pattern that nothing matches, an enum of another type
+            self.count("no fitting arguments" if not contradicts(spec.input_schema) else "contradictory input")
             return None
         if answer.error:
             self.say(spec, step, f"{shown(given)} gives {shown(answer.content)}")
@@ -356,9 +356,15 @@ class Course:
         if spec.output_schema is None:
             return True
         wanted = {*self.calls(self.kind.keys["get"]), "name", "slug"}
-        return any(
-            not isinstance(entry, dict) or any({norm(name) for name in one} & wanted for one in objects(entry, 2))
-            for entry in rows(blank(spec.output_schema), self.kind.noun)
+        content = blank(spec.output_schema)
+        found = [content] if isinstance(content, list) else []
+        for record in wrapped(content, self.kind.noun):
+            found += [part for name, part in record.items() if isinstance(part, list) and norm(name) not in ASIDE]
+            found += [[1]] if {norm(name) for name in record} & {f"{one}s" for one in wanted} else []
+        entries = [entry for part in found for entry in part]
+        inner = [next(iter(one.values())) if isinstance(one, dict) and len(one) == 1 else one for one in entries]
+        return any(isinstance(one, dict) and {norm(name) for name in one} & wanted for one in [*entries, *inner]) or (
+            entries == [None] or [1] in found
         )
 
     def shows(
@@ -425,14 +431,6 @@ def entries(content: Any, depth: int = 0) -> list[Any]:
         return []
     inner = [entries(part, depth + 1) for name, part in content.items() if norm(name) not in ASIDE]
     return max(inner, key=len, default=[])
-
-
-def rows(content: Any, noun: tuple[str, ...]) -> list[Any]:
-    """The entries of an array that is what a result is about."""
-    found = [content] if isinstance(content, list) else []
-    for record in wrapped(content, noun):
-        found += [part for name, part in record.items() if isinstance(part, list) and norm(name) not in ASIDE]
-    return [entry for part in found for entry in part if isinstance(entry, dict) or len(found) == 1]
 
 
 def record_of(content: Any, key: Any, path: tuple[str, ...] = ()) -> tuple[Json, tuple[str, ...]]:
