@@ -25,11 +25,18 @@ from services.worlds.results import MAX_LISTED, Results
 from services.worlds.siblings import agreed
 from services.worlds.suggestions import Suggestions
 from services.worlds.verbs import participle
-from services.worlds.words import norm, plural
+from services.worlds.words import article, countable, norm, plural
 
 MAX_ACTIONS: Final = 50
 MAX_RECORDS: Final = 200
 MAX_NESTING: Final = 6
+_PEOPLE: Final = frozenset(("user", "account", "member", "admin", "subscriber"))
+_LOGINS: Final = frozenset(("email", "username", "login"))
+_ONCE: Final = frozenset(
+    ("cancel", "archive", "close", "publish", "activate", "deactivate", "enable", "disable", "lock", "unlock",
+     "approve", "reject", "void", "complete", "resolve", "suspend")
+)  # fmt: skip
+"""Actions that a record takes once: it is then in their state already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +147,8 @@ class SimulatedServer:
         given = written(call.reading, call.arguments)
         chosen = next((str(value) for name, value in given.items() if self._is_id(call, name, value)), None)
         if chosen is not None and self.model.find(call.state, call.collection, chosen) is not None:
-            said = json.dumps(chosen, ensure_ascii=False)
-            raise ToolError("conflict", f"There is already a {own.noun} {said}.")
+            raise _taken(own.noun, "ID", chosen)
+        self._unique(call, given, ())
         linked = {
             collection: str(call.arguments[parameter])
             for parameter, collection in call.reading.references
@@ -167,6 +174,7 @@ class SimulatedServer:
             if only is None:
                 return self._create(call)
             keys = [only]
+        self._unique(call, changes, keys)
         for key in keys:
             self._overlay(call.collection, call.state["records"][call.collection][key], changes)
         return self._show_keys(call, keys)
@@ -220,6 +228,24 @@ class SimulatedServer:
             return False
         return all(cast(str(value), shape) is not None for _, shape in own.identifiers)
 
+    def _unique(self, call: Call, given: Json, keys: Sequence[str]) -> None:
+        """Check that what tells records apart is not taken by another than ``keys``, of the same owners.
+
+        Raises:
+            ToolError: conflict.
+        """
+        own = self.model.collections[call.collection]
+        names = own.handles.keys() | (_LOGINS if own.last in _PEOPLE else set())
+        for name, value in given.items():
+            spelt = own.spelling(name)
+            if spelt not in names or not scalar(value):
+                continue
+            for key, fields in call.state["records"].get(call.collection, {}).items():
+                if key in keys or not self.address.belongs(call.state, call.collection, key, call.parents):
+                    continue
+                if any(held == value and norm(field) == spelt for field, held in fields.items()):
+                    raise _taken(own.noun, call.reading.labels.get(name, name), value)
+
     def _fresh(self, call: Call) -> str:
         """An id that no record has had."""
         own = self.model.collections[call.collection]
@@ -260,8 +286,12 @@ class SimulatedServer:
         if isinstance(options, list):
             likely = [one for one in options if isinstance(one, str) and norm(one).startswith(norm(said)[:5])]
             said = likely[0] if likely else said
-        if fits(said, shape):
-            fields[place] = said
+        if not fits(said, shape):
+            return
+        if fields.get(place) == said and call.reading.action[0] in _ONCE:
+            noun = self.model.collections[call.collection].noun
+            raise ToolError("conflict", f"The {noun} is already {said}.")
+        fields[place] = said
 
     def _computed(self, call: Call, at: int = 0) -> Record:
         """A result that is no stored record: what it holds depends on the arguments alone."""
@@ -276,6 +306,13 @@ class SimulatedServer:
 
     def _show(self, call: Call, records: Sequence[Record], total: int) -> Any:
         return self.results.render(call.state, call.tool, records, call.arguments, total)
+
+
+def _taken(noun: str, label: str, value: Any) -> ToolError:
+    """The error of a value that another record has already."""
+    said = json.dumps(value, ensure_ascii=False)
+    named = article(noun) if countable(noun) else noun
+    return ToolError("conflict", f"{named[:1].upper()}{named[1:]} with {label} {said} already exists.")
 
 
 def _remove(state: Json, collection: str, key: str, depth: int) -> None:

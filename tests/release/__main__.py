@@ -25,6 +25,8 @@ CHECKS = (
     "validator",
     "counterfactual",
     "defects",
+    "worlds",
+    "openings",
     "same_bytes",
     "crashes",
     "schedules",
