@@ -71,7 +71,7 @@ def filtered(model: Model, reading: Reading, records: list[Record], arguments: J
 
 
 def _opened(given: Json, envelopes: frozenset[str], depth: int = 0) -> Json:
-    """The arguments with envelopes (``body``, ``data``, the entity's own name) replaced by what is in them."""
+    """The arguments with envelopes (``body``, the entity's own name) replaced by what is in them."""
     opened: Json = {}
     for name, value in given.items():
         if isinstance(value, dict) and norm(name) in envelopes and depth < 3:

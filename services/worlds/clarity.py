@@ -41,7 +41,8 @@ def clarity(spec: ToolSpec, reading: Reading, referred: frozenset[str]) -> float
     """From 0 (nobody could ask for this) to 1 (all of it has plain words).
 
     The entity's clarity times that of the least clear required parameter; a clean description adds to
-    it; a tool without parameters loses some. ``referred`` are the parameters whose values other tools of the server show.
+    it; a tool without parameters loses some. ``referred`` are the parameters whose values other tools of
+    the server show.
     """
     score = entity_clarity(reading, spec.description)
     schemas = parameters(spec)

@@ -20,8 +20,9 @@ class Collection:
 
     ``identifiers`` are the names and schemas under which tools take or show its id, ``primary`` their
     normalized names; ``handles`` are other fields that identify it. ``owned``: a tool works on it, rather
-    than only naming it. ``shown`` are the fields that each tool shows, by normalized name; ``spellings`` remembers how names
-    are kept. ``single``: there is one per parent. ``addressed``: its records can be told apart.
+    than only naming it. ``single``: there is one per parent. ``addressed``: its records can be told apart.
+    ``shown`` are the fields that each tool shows, by normalized name; ``spellings`` remembers how names
+    are kept.
     """
 
     name: str
@@ -177,7 +178,9 @@ def _settle(own: Collection) -> None:
             own.handles[norm(spelt)] = (spelt, shape)
     own.identifiers = [one for one in own.identifiers if norm(one[0]) in own.primary]
     for names in own.shown:
-        own.identifiers += [one for key, one in names.items() if key in own.primary and kind(one[1]) != "array"]
+        own.identifiers += [
+            one for key, one in names.items() if key in own.primary and kind(one[1]) != "array"
+        ]
 
 
 def stripped(parameter: str, own: Collection) -> str:

@@ -104,7 +104,11 @@ def _envelope(spec: ToolSpec, names: dict[str, Json], taken: set[str | None], co
         if name not in taken and f"{{{name}}}" not in spec.path and not is_control(name)
     ]
     words = collection.split("_")
-    calls = {norm(collection), words[-1], norm("".join(words[:-1])) if words[-1] in {"details", "info"} else ""}
+    calls = {
+        norm(collection),
+        words[-1],
+        norm("".join(words[:-1])) if words[-1] in {"details", "info"} else "",
+    }
     return rest[0] if len(rest) == 1 and norm(rest[0]) in calls and kind(names[rest[0]]) == "object" else ""
 
 

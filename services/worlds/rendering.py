@@ -143,7 +143,9 @@ class Renderer:
             if which == "object" and _opens(own, name) and not isinstance(record.fields.get(key), dict):
                 return self.record(schema, record, path, depth)
             if key in own.primary and record.id[:1] != "~":
-                typed = cast(record.id, resolved(schema.get("items"), self.root) if which == "array" else schema)
+                typed = cast(
+                    record.id, resolved(schema.get("items"), self.root) if which == "array" else schema
+                )
                 if typed is not None:
                     return [typed] if which == "array" else typed
             spelt = own.spelling(name)
@@ -357,7 +359,7 @@ class Renderer:
 
 
 def _opens(own: Collection, name: str) -> bool:
-    """Whether an object of this name holds fields of the record itself: ``attributes``, or a wrapped ``id``."""
+    """Whether an object of this name holds fields of the record itself: ``attributes``, a wrapped ``id``."""
     key = norm(name)
     return key in NAMESPACES or key in own.primary or key in {own.last, norm(own.name)}
 

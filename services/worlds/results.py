@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from schemas.catalog import Json, ToolSpec
+from services.worlds.entities import stripped
 from services.worlds.meaning import Reading
 from services.worlds.records import Model, Record
 from services.worlds.rendering import Renderer
@@ -78,7 +79,9 @@ class Results:
             if isinstance(one, dict) and record.id[:1] != "~":
                 for name, value in state["records"].get(record.collection, {}).get(record.id, {}).items():
                     one.setdefault(name, value)
-                    if norm(name) not in own.primary:  # what was written, whatever a field of this name usually is
+                    if (
+                        norm(name) not in own.primary
+                    ):  # what was written, whatever a field of this name usually is
                         one[name] = value
                 for parent, held in record.parents.items():
                     one.setdefault(f"{parent}_id", held)
@@ -108,6 +111,9 @@ class Results:
         fields = dict(own.fields.values())
         if not fields:
             fields = natural(reading, own.primary)
+            if "id" in fields and "id" not in own.primary:  # its records are told apart by a number, a slug …
+                del fields["id"]
+                fields = {stripped(name, own): shape for name, shape in own.identifiers[:1]} | fields
         return {"type": "object", "properties": fields}
 
 

@@ -52,7 +52,8 @@ def _identified(shape: Json, words: tuple[str, ...]) -> bool:
     """Whether an object shows the entity's own id ("functionId" of a function)."""
     names = shape.get("properties")
     return isinstance(names, dict) and any(
-        tokens(name) == words or (tokens(name)[-1:] == ("id",) and tokens(name) != ("id",) and _is(name[:-2], words))
+        tokens(name) == words
+        or (tokens(name)[-1:] == ("id",) and tokens(name) != ("id",) and _is(name[:-2], words))
         for name in names
     )
 
@@ -104,7 +105,9 @@ def _find(
             choices += [
                 name
                 for name in scalars
-                if _is(name, words) or norm(name) in WRAPPERS or (stem_of(name) and stem_of(name) == words[-len(stem_of(name)) :])
+                if _is(name, words)
+                or norm(name) in WRAPPERS
+                or (stem_of(name) and stem_of(name) == words[-len(stem_of(name)) :])
             ]
     if not choices and not lists and not own_id:
         choices = [name for name in objects if _identified(parts[name], words)]

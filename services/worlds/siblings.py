@@ -22,7 +22,9 @@ from services.worlds.words import listed, norm, singular, tokens
 
 _PARAMETER: Final = re.compile(r"\{[^}]*\}")
 _ASKING: Final = frozenset(listed("search query find lookup filter list get batch count export validate"))
-_NO_KEY: Final = frozenset(listed("date day month year time type kind status state query q term lang language"))
+_NO_KEY: Final = frozenset(
+    listed("date day month year time type kind status state query q term lang language")
+)
 
 
 @dataclass(slots=True)
@@ -93,7 +95,9 @@ def _identified(spec: ToolSpec, key: str, reading: Reading) -> bool:
         return False
     if reading.key == key:
         return True
-    return "enum" not in schema and tokens(key)[-1] not in _NO_KEY and kind(schema) in {"string", "integer", ""}
+    return (
+        "enum" not in schema and tokens(key)[-1] not in _NO_KEY and kind(schema) in {"string", "integer", ""}
+    )
 
 
 def _settle(
@@ -104,11 +108,14 @@ def _settle(
     maker = made[creating[0].name]
     calls = [first.collection, *([maker.collection] if maker.verb == "create" else [])]
     name = max(calls, key=lambda one: (one.count("_"), one == first.collection))
-    parents = next((made[spec.name].parents for spec, key in items if made[spec.name].key == key), maker.parents)
+    parents = next(
+        (made[spec.name].parents for spec, key in items if made[spec.name].key == key), maker.parents
+    )
     for spec in creating:
         made[spec.name] = replace(
             made[spec.name], verb="create", collection=name, key=None, many=False, writes=True, single=False,
-            parents=_shared(spec, parents, made[spec.name].parents), references=_others(made[spec.name], name),
+            parents=_shared(spec, parents, made[spec.name].parents),
+            references=_others(made[spec.name], name),
         )  # fmt: skip
     for spec, key in items:
         made[spec.name] = replace(
@@ -122,7 +129,9 @@ def _settle(
         if reading.verb == "act" or (reading.verb == "get" and not _lists(spec, name)):
             continue
         own = _shared(spec, parents, reading.parents if reading.key is None else ())
-        key_of_all = reading.key if reading.key is not None and f"{{{reading.key}}}" not in spec.path else None
+        key_of_all = (
+            reading.key if reading.key is not None and f"{{{reading.key}}}" not in spec.path else None
+        )
         made[spec.name] = replace(
             reading, verb=verb, collection=name, single=False, parents=own, key=key_of_all
         )
@@ -161,7 +170,7 @@ def _others(reading: Reading, name: str) -> tuple[tuple[str, str], ...]:
 
 
 def _nest(tools: Sequence[ToolSpec], renamed: Mapping[str, str], made: dict[str, Reading]) -> None:
-    """What belongs to a record of a resource (``/orders/{id}/notes``) belongs to it under its settled name."""
+    """Let what belongs to a record (``/orders/{id}/notes``) belong to it under its settled name."""
     for spec in tools:
         reading = made[spec.name]
         if not reading.parents:
@@ -173,7 +182,8 @@ def _nest(tools: Sequence[ToolSpec], renamed: Mapping[str, str], made: dict[str,
         }
         if levels:
             parents = tuple(
-                (parameter, levels.get(norm(parameter), collection)) for parameter, collection in reading.parents
+                (parameter, levels.get(norm(parameter), collection))
+                for parameter, collection in reading.parents
             )
             if parents != reading.parents:
                 made[spec.name] = replace(reading, parents=parents)

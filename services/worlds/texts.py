@@ -41,7 +41,8 @@ _JUNK: Final = frozenset(
 
 
 _STAND_IN: Final = re.compile(
-    r"(?<![\w-])(foo|foobar|bar|baz|examples?|strings?|sample|dummy|placeholder|lorem|ipsum|your)(?![\w-])", re.IGNORECASE
+    r"(?<![\w-])(foo|foobar|bar|baz|examples?|strings?|sample|dummy|placeholder|lorem|ipsum|your)(?![\w-])",
+    re.IGNORECASE,
 )
 
 

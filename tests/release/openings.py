@@ -21,7 +21,9 @@ CATALOGS: Final = (
     ("api_tools", API_TOOLS, 500),
     ("mcp_servers", API_TOOLS.with_name("mcp_servers.jsonl.gz"), 300),
 )
-ADDRESS: Final = re.compile(r"https?://\S+|\S+@\S+|\b[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|io|dev|co|tv|systems)\b\S*")
+ADDRESS: Final = re.compile(
+    r"https?://\S+|\S+@\S+|\b[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|io|dev|co|tv|systems)\b\S*"
+)
 IDENTIFIER: Final = re.compile(r"_|[a-z][A-Z]|\d")
 SLOT: Final = re.compile(
     r"\{[^}]*\}|<[^>]*>|\[[^\]]*\]|%\(?\w*\)?s\b|\$\w+|\b(?:None|null|undefined|NaN|TODO|TBD)\b"
@@ -42,13 +44,17 @@ def check(bench: Bench, found: Findings) -> None:
         rows = made.rows()
         found.expect(len(rows) == wanted, f"{name}: {len(rows)} rows, not {wanted}")
         distinct, most, opening = variety(rows)
-        found.say(f"{name}: {len(rows)} rows, {distinct:.0%} of openings distinct, the commonest {most} times")
+        found.say(
+            f"{name}: {len(rows)} rows, {distinct:.0%} of openings distinct, the commonest {most} times"
+        )
         found.expect(distinct >= MIN_DISTINCT, f"{name}: {distinct:.0%} of the openings are distinct")
         found.expect(most <= max(1, MAX_SHARE * len(rows)), f"{name}: {most} rows open with {opening!r}")
         complaints = [complaint for row in rows for complaint in wrong_texts(row)]
         found.wrong.extend(f"{name}: {complaint}" for complaint in complaints[:10])
         report = validate(made.dataset)
-        found.say(f"{report.share_multi:.0%} with two or more calls, {report.share_no_args:.1%} of calls bare")
+        found.say(
+            f"{report.share_multi:.0%} with two or more calls, {report.share_no_args:.1%} of calls bare"
+        )
         found.wrong.extend(f"{name}: {count} × {code}" for code, count in sorted(report.violations.items()))
         found.wrong.extend(f"{name}: {missed}" for missed in report.missed)
 
@@ -107,4 +113,3 @@ def parameters(schema: Any, depth: int = 0) -> Iterator[str]:
         inner += schema[word] if isinstance(schema.get(word), list) else []
     for part in inner:
         yield from parameters(part, depth + 1)
-

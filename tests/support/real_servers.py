@@ -64,7 +64,11 @@ def servers(path: Path) -> Iterator[tuple[str, list[ToolSpec]]]:
 def properties(spec: ToolSpec) -> dict[str, Any]:
     """The parameters of a tool; {} where its schema is broken."""
     found = spec.input_schema.get("properties")
-    return {name: part if isinstance(part, dict) else {} for name, part in found.items()} if isinstance(found, dict) else {}
+    return (
+        {name: part if isinstance(part, dict) else {} for name, part in found.items()}
+        if isinstance(found, dict)
+        else {}
+    )
 
 
 def required(spec: ToolSpec) -> list[str]:
@@ -86,7 +90,13 @@ def _by_path(specs: Sequence[ToolSpec]) -> Iterator[Kind]:
     for (method, path), create in at.items():
         item = f"{path}/{{}}"
         noun = tokens(path.rpartition("/")[2])
-        if method != "POST" or path.endswith("}") or ("GET", item) not in at or not noun or _asks(create, noun):
+        if (
+            method != "POST"
+            or path.endswith("}")
+            or ("GET", item) not in at
+            or not noun
+            or _asks(create, noun)
+        ):
             continue
         made = Kind((*noun[:-1], singular(noun[-1])), create)
         for verb, ways in (("get", ["GET"]), ("update", ["PATCH", "PUT"]), ("delete", ["DELETE"])):
@@ -102,7 +112,9 @@ def _by_path(specs: Sequence[ToolSpec]) -> Iterator[Kind]:
 
 def _names(parameter: str, schema: dict[str, Any]) -> bool:
     """Whether a parameter can name one thing: no choice of a few, no list, no type."""
-    return not ("enum" in schema or schema.get("type") in ("array", "object") or norm(parameter).endswith("type"))
+    return not (
+        "enum" in schema or schema.get("type") in ("array", "object") or norm(parameter).endswith("type")
+    )
 
 
 def _asks(spec: ToolSpec, segment: tuple[str, ...]) -> bool:
@@ -156,7 +168,8 @@ def _said(spec: ToolSpec) -> tuple[str, tuple[str, ...]] | None:
 def _key(spec: ToolSpec, noun: tuple[str, ...]) -> str | None:
     """The parameter that names the thing: the likeliest of the required ones."""
     whole, last = norm("".join(noun)), noun[-1]
-    likely = [whole + "id", last + "id", "id", "uuid", whole + "key", whole + "uuid", whole + "name", last + "name",
-              "name", whole, last, "key", "slug"]  # fmt: skip
+    likely = [f"{one}{end}" for end in ("id", "key", "uuid", "name", "") for one in (whole, last)]
+    likely[2:2] = ["id", "uuid"]
+    likely += ["name", "key", "slug"]
     by_norm = {norm(name): name for name in reversed(required(spec))}
     return next((by_norm[one] for one in likely if one in by_norm), None)
