@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from schemas.catalog import Json, ToolSpec
 from services.worlds.entities import stripped
+from services.worlds.fitting import fits
 from services.worlds.meaning import Reading
 from services.worlds.records import Model, Record
 from services.worlds.rendering import Renderer
@@ -47,11 +48,15 @@ class Results:
     def _more(self, tool: str, records: Sequence[Record], arguments: Json, result: Any) -> Any:
         """The result; where it says nothing but what it was given, with the time of what was done."""
         schema = self.tools[tool].output_schema or {}
-        if not isinstance(result, dict) or not result or not records:
+        verb = self.readings[tool].verb
+        if result in ({}, []) or not records or not _repeats(result, arguments):
             return result
-        if schema.get("additionalProperties") is False or not _repeats(result, arguments):
+        if isinstance(result, str):
+            done = participle("delete") if verb == "delete" else None
+            return done if fits(done, schema) else self.model.value(records[0], ["content"], schema)
+        if not isinstance(result, dict) or schema.get("additionalProperties") is False:
             return result
-        name = {"update": "updated_at", "delete": "deleted_at"}.get(self.readings[tool].verb, "created_at")
+        name = {"update": "updated_at", "delete": "deleted_at"}.get(verb, "created_at")
         spelt = any(key != key.lower() for key in result)
         shape = {"type": "string", "format": "date-time"}
         stamp = self.model.value(records[0], [name], shape)
