@@ -56,7 +56,8 @@ def check(bench: Bench, found: Findings) -> None:
             f"{report.share_multi:.0%} with two or more calls, {report.share_no_args:.1%} of calls bare"
         )
         found.wrong.extend(f"{name}: {count} × {code}" for code, count in sorted(report.violations.items()))
-        found.wrong.extend(f"{name}: {missed}" for missed in report.missed)
+        if bench.full:  # 40 rows are too few for shares
+            found.wrong.extend(f"{name}: {missed}" for missed in report.missed)
 
 
 def variety(rows: Sequence[Row]) -> tuple[float, int, str]:
