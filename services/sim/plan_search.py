@@ -34,6 +34,9 @@ GOOD_ENOUGH: Final = (6.7, 6.2, 5.5, 5.0, 4.5, 4.0)
 CANDIDATES: Final = 6
 BOUNDS: Final = (("start", "end"), ("from", "to"), ("since", "until"), ("after", "before"), ("begin", "end"))
 DATED: Final = re.compile(r"\d{4}-\d\d-\d\d")
+IDENTIFIER: Final = re.compile(r"(?=.*(_|[a-z][A-Z]|\d))[A-Za-z_][A-Za-z0-9_]*")
+"""Names as programs have them: with an underscore, an inner capital or a digit."""
+MAX_NESTED: Final = 6
 REFILLS: Final = 2
 FIRST: Final = {
     "list": 3.0,
@@ -93,12 +96,47 @@ def search(target: Target, trail: Trail, world: World, state: Json, rng: random.
             continue
         if "clarifies" in target.flags and not askable(sketch):
             continue
+        if 2 * sum(takes_nothing(step.tool) for step in sketch.steps) > len(sketch.steps):
+            continue  # calls that nothing can be told: a user has next to nothing to ask for
+        if speaks_names(sketch, world):
+            continue
         value = score(sketch, target)
         if value > best_score:
             best, best_score = sketch, value
         if best_score >= GOOD_ENOUGH[attempt]:
             break
     return best
+
+
+def takes_nothing(tool: ToolSpec) -> bool:
+    """Whether a tool has no parameters at all."""
+    return not resolve(tool.input_schema).get("properties")
+
+
+def speaks_names(sketch: Sketch, world: World) -> bool:
+    """Whether a value that the user would say is the name of a tool or a parameter: "sort by created_at"."""
+    said = {
+        value
+        for fact in sketch.facts.values()
+        for value in (fact.value if isinstance(fact.value, list) else [fact.value])
+        if isinstance(value, str) and IDENTIFIER.fullmatch(value)
+    }
+    return bool(said) and any(
+        name == tool.name or name in parameter_names(tool.input_schema)
+        for tool in world.tools.values()
+        for name in said
+    )
+
+
+def parameter_names(schema: Any, depth: int = 0) -> set[str]:
+    """The names of all properties of a schema, those of what it holds included."""
+    if not isinstance(schema, dict) or depth > MAX_NESTED:
+        return set()
+    properties = schema.get("properties")
+    found = set(properties) if isinstance(properties, dict) else set()
+    for part in (*(properties.values() if isinstance(properties, dict) else ()), schema.get("items")):
+        found |= parameter_names(part, depth + 1)
+    return found
 
 
 def shallower(depth: int) -> int:

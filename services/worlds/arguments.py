@@ -32,7 +32,8 @@ def named(reading: Reading) -> list[str]:
 def written(reading: Reading, arguments: Json) -> Json:
     """The arguments that are fields of the record, envelopes like ``body`` opened."""
     skip = named(reading)
-    given = _opened({name: value for name, value in arguments.items() if not is_control(name)})
+    own = _ENVELOPES | {norm(reading.envelope)} if reading.envelope else _ENVELOPES
+    given = _opened({name: value for name, value in arguments.items() if not is_control(name)}, own)
     return {name: value for name, value in given.items() if name not in skip}
 
 
@@ -69,12 +70,12 @@ def filtered(model: Model, reading: Reading, records: list[Record], arguments: J
     return records
 
 
-def _opened(given: Json, depth: int = 0) -> Json:
-    """The arguments with envelopes (``body``, ``data``, ``attributes``) replaced by what is in them."""
+def _opened(given: Json, envelopes: frozenset[str], depth: int = 0) -> Json:
+    """The arguments with envelopes (``body``, the entity's own name) replaced by what is in them."""
     opened: Json = {}
     for name, value in given.items():
-        if isinstance(value, dict) and norm(name) in _ENVELOPES and depth < 3:
-            opened.update(_opened(value, depth + 1))
+        if isinstance(value, dict) and norm(name) in envelopes and depth < 3:
+            opened.update(_opened(value, envelopes, depth + 1))
         else:
             opened[name] = value
     return opened

@@ -22,6 +22,10 @@ from services.worlds.words import ACRONYMS, listed, norm, tokens
 
 CLEAR: Final = 0.6
 """From here on a tool can be asked for in plain words."""
+UNTOLD: Final = 0.4
+"""Factor for tools that make, change or search for something and take nothing that would say what."""
+BARE: Final = 0.7
+"""Factor for other tools without parameters: there is little to ask for, and nothing to tell."""
 MAX_DEPTH: Final = 3
 VAGUE: Final = frozenset(
     listed(
@@ -37,7 +41,8 @@ def clarity(spec: ToolSpec, reading: Reading, referred: frozenset[str]) -> float
     """From 0 (nobody could ask for this) to 1 (all of it has plain words).
 
     The entity's clarity times that of the least clear required parameter; a clean description adds to
-    it. ``referred`` are the parameters whose values other tools of the server show.
+    it; a tool without parameters loses some. ``referred`` are the parameters whose values other tools of
+    the server show.
     """
     score = entity_clarity(reading, spec.description)
     schemas = parameters(spec)
@@ -52,6 +57,8 @@ def clarity(spec: ToolSpec, reading: Reading, referred: frozenset[str]) -> float
         named = 0.4 if not is_sayable(said) else 0.5 if said in {"ID", "IDs", "key", "value"} else 1.0
         valued = 1.0 if name in referred or sayable(name, part, spec.input_schema) else 0.35
         score = min(score, named * valued)
+    if not schemas:
+        return score * UNTOLD if reading.verb in {"create", "update", "search"} else score * BARE
     return score
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from schemas.catalog import Json, ToolSpec
 from services.worlds.fitting import kind, resolved
 from services.worlds.meaning import Reading
-from services.worlds.naming import ID_WORDS, parameters, reference, turned
+from services.worlds.naming import HANDLE_WORDS, ID_WORDS, parameters, reference, required, turned
 from services.worlds.shapes import Slot, fields_of, slot
 from services.worlds.words import norm, spoken, tokens
 
@@ -21,6 +21,8 @@ class Collection:
     ``identifiers`` are the names and schemas under which tools take or show its id, ``primary`` their
     normalized names; ``handles`` are other fields that identify it. ``owned``: a tool works on it, rather
     than only naming it. ``single``: there is one per parent. ``addressed``: its records can be told apart.
+    ``shown`` are the fields that each tool shows, by normalized name; ``spellings`` remembers how names
+    are kept.
     """
 
     name: str
@@ -33,6 +35,17 @@ class Collection:
     single: bool = False
     addressed: bool = False
     lineage: tuple[str, ...] = ()
+    shown: list[dict[str, tuple[str, Json]]] = field(default_factory=list)
+    spellings: dict[str, str] = field(default_factory=dict)
+
+    def spelling(self, name: str) -> str:
+        """The normalized name under which a field is kept: the ``digest`` of an image, called imageDigest."""
+        found = self.spellings.get(name)
+        if found is None:
+            short = norm(stripped(name, self))
+            found = short if short in self.handles and norm(name) not in self.primary else norm(name)
+            self.spellings[name] = found
+        return found
 
     @property
     def noun(self) -> str:
@@ -57,6 +70,7 @@ class Entities:
         self.needed: set[str] = set()
         for spec in tools:
             self._learn(spec, readings[spec.name])
+        self._refer(tools, readings)
         for own in self.collections.values():
             _settle(own)
 
@@ -84,17 +98,28 @@ class Entities:
         for outer, inner in pairwise(chain):
             if outer != inner and outer not in self._at(inner).parents and not self._descends(outer, inner):
                 self._at(inner).parents.append(outer)
-        needed = list(spec.input_schema.get("required") or []) if isinstance(spec.input_schema, dict) else []
-        for parameter, target in reading.references:
-            if target in self.collections or parameter in needed:
-                self._at(target).identifiers.append((parameter, _element(names[parameter])))
         self.needed.update(norm(name) for name in names)
         if isinstance(spec.output_schema, dict):
             place = slot(spec.output_schema, reading)
             self.slots[spec.name] = place
-            for name, shape in fields_of(place.record, spec.output_schema).items():
+            found = fields_of(place.record, spec.output_schema)
+            own.shown.append({norm(name): (name, shape) for name, shape in found.items()})
+            for name, shape in found.items():
+                shape = _element(shape) if norm(name) == "id" else shape
                 if reading.verb != "act" and kind(shape) not in {"object", "array"}:
                     own.fields.setdefault(norm(name), (name, shape))
+
+    def _refer(self, tools: Sequence[ToolSpec], readings: Mapping[str, Reading]) -> None:
+        """Learn how other tools name records; what a tool cannot do without, there must be."""
+        found = [
+            (parameter, target, spec)
+            for spec in tools
+            for parameter, target in readings[spec.name].references
+        ]
+        found.sort(key=lambda one: one[0] not in required(one[2]))
+        for parameter, target, spec in found:
+            if target in self.collections or parameter in required(spec):
+                self._at(target).identifiers.append((parameter, _element(parameters(spec)[parameter])))
 
     def _descends(self, name: str, ancestor: str) -> bool:
         """Whether ``name`` already belongs, over some steps, to ``ancestor``."""
@@ -133,16 +158,29 @@ def _settle(own: Collection) -> None:
     ]
     leading = by_id or own.identifiers[:1]
     own.primary = {*(norm(name) for name, _ in leading), f"{norm(own.name)}id", f"{own.last}id"}
+    for name, _ in leading:
+        words, short = tokens(name), norm(stripped(name, own))
+        if not by_id or short in ID_WORDS:  # the "uid" of a "collection_uid", the "name" of a "database_name"
+            own.primary.add(short)
+        if not by_id and words[-1:] and words[-1] in HANDLE_WORDS:
+            own.primary.add(words[-1])
+        if norm(name) == norm(own.name):
+            own.primary.add(own.last)
     if by_id or not own.identifiers:
         own.primary.add("id")
-    else:
-        own.primary.update(norm(stripped(name, own)) for name, _ in leading)
+    for names in own.shown:
+        if not names.keys() & own.primary:
+            own.primary.update([name for name in ("uuid", "guid", "gid", "sid") if name in names][:1])
     for name, shape in own.identifiers:
         spelt = stripped(name, own)
         strict = "pattern" in shape and "pattern" not in own.handles.get(norm(spelt), ("", {}))[1]
         if norm(name) not in own.primary and (norm(spelt) not in own.handles or strict):
             own.handles[norm(spelt)] = (spelt, shape)
     own.identifiers = [one for one in own.identifiers if norm(one[0]) in own.primary]
+    for names in own.shown:
+        own.identifiers += [
+            one for key, one in names.items() if key in own.primary and kind(one[1]) != "array"
+        ]
 
 
 def stripped(parameter: str, own: Collection) -> str:

@@ -8,27 +8,35 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from schemas.catalog import Json, ToolSpec
 from services.worlds.addressing import Addressing
 from services.worlds.arguments import filtered, paging, scalar, written
-from services.worlds.fitting import copied, fits
+from services.worlds.fitting import cast, copied, fits
 from services.worlds.machine import ToolError
 from services.worlds.meaning import Reading, read
 from services.worlds.naming import parameters, shared_prefix
 from services.worlds.records import Model, Record
 from services.worlds.rendering import digest
 from services.worlds.results import MAX_LISTED, Results
+from services.worlds.siblings import agreed
 from services.worlds.suggestions import Suggestions
 from services.worlds.verbs import participle
-from services.worlds.words import norm, plural
+from services.worlds.words import article, countable, norm, plural
 
 MAX_ACTIONS: Final = 50
 MAX_RECORDS: Final = 200
 MAX_NESTING: Final = 6
+_PEOPLE: Final = frozenset(("user", "account", "member", "admin", "subscriber"))
+_LOGINS: Final = frozenset(("email", "username", "login"))
+_ONCE: Final = frozenset(
+    ("cancel", "archive", "close", "publish", "activate", "deactivate", "enable", "disable", "lock", "unlock",
+     "approve", "reject", "void", "complete", "resolve", "suspend")
+)  # fmt: skip
+"""Actions that a record takes once: it is then in their state already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ class SimulatedServer:
 
     def __init__(self, server: str, tools: Sequence[ToolSpec], seed: int) -> None:
         prefix = shared_prefix(tools)
-        self.readings: Mapping[str, Reading] = {spec.name: read(spec, prefix) for spec in tools}
+        self.readings = agreed(tools, {spec.name: read(spec, prefix) for spec in tools})
         self.model = Model(server, tools, self.readings, seed)
         named = {spec.name: spec for spec in tools}
         self.address = Addressing(self.model)
@@ -119,7 +127,9 @@ class SimulatedServer:
         ]
         found = filtered(self.model, call.reading, found, call.arguments)
         page, size = paging(call.arguments)
-        return self._show(call, found[page * size : page * size + size], len(found))
+        all_asked = page == 0 and size == MAX_LISTED
+        shown = found if all_asked else found[page * size : page * size + size]
+        return self._show(call, shown, len(found))
 
     def _get(self, call: Call) -> Any:
         if call.keyed:
@@ -137,8 +147,8 @@ class SimulatedServer:
         given = written(call.reading, call.arguments)
         chosen = next((str(value) for name, value in given.items() if self._is_id(call, name, value)), None)
         if chosen is not None and self.model.find(call.state, call.collection, chosen) is not None:
-            said = json.dumps(chosen, ensure_ascii=False)
-            raise ToolError("conflict", f"There is already a {own.noun} {said}.")
+            raise _taken(own.noun, "ID", chosen)
+        self._unique(call, given, ())
         linked = {
             collection: str(call.arguments[parameter])
             for parameter, collection in call.reading.references
@@ -164,6 +174,7 @@ class SimulatedServer:
             if only is None:
                 return self._create(call)
             keys = [only]
+        self._unique(call, changes, keys)
         for key in keys:
             self._overlay(call.collection, call.state["records"][call.collection][key], changes)
         return self._show_keys(call, keys)
@@ -212,7 +223,28 @@ class SimulatedServer:
 
     def _is_id(self, call: Call, name: str, value: Any) -> bool:
         """Whether a creating call's argument is the id that the new record is to have."""
-        return scalar(value) and norm(name) in self.model.collections[call.collection].primary
+        own = self.model.collections[call.collection]
+        if not scalar(value) or norm(name) not in own.primary:
+            return False
+        return all(cast(str(value), shape) is not None for _, shape in own.identifiers)
+
+    def _unique(self, call: Call, given: Json, keys: Sequence[str]) -> None:
+        """Check that what tells records apart is not taken by another than ``keys``, of the same owners.
+
+        Raises:
+            ToolError: conflict.
+        """
+        own = self.model.collections[call.collection]
+        names = own.handles.keys() | (_LOGINS if own.last in _PEOPLE else set())
+        for name, value in given.items():
+            spelt = own.spelling(name)
+            if spelt not in names or not scalar(value):
+                continue
+            for key, fields in call.state["records"].get(call.collection, {}).items():
+                if key in keys or not self.address.belongs(call.state, call.collection, key, call.parents):
+                    continue
+                if any(held == value and norm(field) == spelt for field, held in fields.items()):
+                    raise _taken(own.noun, call.reading.labels.get(name, name), value)
 
     def _fresh(self, call: Call) -> str:
         """An id that no record has had."""
@@ -237,8 +269,8 @@ class SimulatedServer:
         own = self.model.collections[collection]
         spelt = {norm(name): name for name in fields}
         for name, value in given.items():
-            key = norm(name)
-            if key not in own.primary and value is not None:
+            key = own.spelling(name)
+            if norm(name) not in own.primary and value is not None:
                 fields[spelt.get(key) or (own.fields[key][0] if key in own.fields else name)] = value
 
     def _mark(self, call: Call, key: str) -> None:
@@ -254,8 +286,12 @@ class SimulatedServer:
         if isinstance(options, list):
             likely = [one for one in options if isinstance(one, str) and norm(one).startswith(norm(said)[:5])]
             said = likely[0] if likely else said
-        if fits(said, shape):
-            fields[place] = said
+        if not fits(said, shape):
+            return
+        if fields.get(place) == said and call.reading.action[0] in _ONCE:
+            noun = self.model.collections[call.collection].noun
+            raise ToolError("conflict", f"The {noun} is already {said}.")
+        fields[place] = said
 
     def _computed(self, call: Call, at: int = 0) -> Record:
         """A result that is no stored record: what it holds depends on the arguments alone."""
@@ -270,6 +306,13 @@ class SimulatedServer:
 
     def _show(self, call: Call, records: Sequence[Record], total: int) -> Any:
         return self.results.render(call.state, call.tool, records, call.arguments, total)
+
+
+def _taken(noun: str, label: str, value: Any) -> ToolError:
+    """The error of a value that another record has already."""
+    said = json.dumps(value, ensure_ascii=False)
+    named = article(noun) if countable(noun) else noun
+    return ToolError("conflict", f"{named[:1].upper()}{named[1:]} with {label} {said} already exists.")
 
 
 def _remove(state: Json, collection: str, key: str, depth: int) -> None:

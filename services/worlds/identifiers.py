@@ -34,7 +34,11 @@ class Identifiers:
             return "/".join([*outer, f"{_plural(own.lineage[-1])}/{self._slug(own.lineage[-1], index)}"])
         strict = [(name, shape) for name, shape in own.identifiers if "format" in shape or "pattern" in shape]
         best, most = "", -1
+        tried: list[tuple[str, Json]] = []
         for name, shape in [*strict, *own.identifiers, ("id", {})]:
+            if (name, shape) in tried:
+                continue
+            tried.append((name, shape))
             made = self._candidate(own, index, name, shape, rng)
             count = sum(cast(made, other) is not None for other in shapes)
             if count > most:

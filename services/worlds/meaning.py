@@ -15,7 +15,7 @@ from services.worlds.rest import read_rest
 from services.worlds.rpc import read_rpc
 from services.worlds.verbs import NOUNS_TOO, VERBS, Verb
 from services.worlds.vocabulary import called, in_words
-from services.worlds.words import singular, spoken, tokens
+from services.worlds.words import norm, singular, spoken, tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Reading:
     ``key`` is the parameter that identifies the record itself (``many``: an array of identifiers);
     ``parents`` are (parameter, collection) of the records it belongs to, outermost first; ``references``
     are other parameters that name known records; ``action`` are the words of an ``act`` verb.
+    ``envelope`` is the parameter that holds all fields of the record, where one does ({"order": {…}}).
     ``single``: there is one such record per parent ("the account's credit card"). ``upsert``: a write to
     an unknown key makes the record.
     """
@@ -41,6 +42,7 @@ class Reading:
     single: bool = False
     upsert: bool = False
     lineage: tuple[str, ...] = ()
+    envelope: str = ""
     phrases: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
 
@@ -88,9 +90,26 @@ def _finish(spec: ToolSpec, names: dict[str, Json], draft: Draft) -> Reading:
         single=draft.single,
         upsert=draft.upsert,
         lineage=draft.lineage,
+        envelope=_envelope(spec, names, taken, collection),
         phrases=phrases(draft.verb, entity, draft.action, spec.description, list(names)),
         labels=labels,
     )
+
+
+def _envelope(spec: ToolSpec, names: dict[str, Json], taken: set[str | None], collection: str) -> str:
+    """The one parameter beside the path that holds the whole record, called like the entity; "" if none."""
+    rest = [
+        name
+        for name in names
+        if name not in taken and f"{{{name}}}" not in spec.path and not is_control(name)
+    ]
+    words = collection.split("_")
+    calls = {
+        norm(collection),
+        words[-1],
+        norm("".join(words[:-1])) if words[-1] in {"details", "info"} else "",
+    }
+    return rest[0] if len(rest) == 1 and norm(rest[0]) in calls and kind(names[rest[0]]) == "object" else ""
 
 
 def _unglued(words: tuple[str, ...], description: str) -> tuple[str, ...]:
@@ -98,7 +117,11 @@ def _unglued(words: tuple[str, ...], description: str) -> tuple[str, ...]:
     if not any(len(word) >= 9 for word in words):
         return words
     said = tokens(description[:300])
-    pairs = {singular(first + second): (first, singular(second)) for first, second in pairwise(said)}
+    pairs = {
+        singular(first + second): (first, singular(second))
+        for first, second in pairwise(said)
+        if len(second) > 1  # "the certificate's name"
+    }
     made: list[str] = []
     for word in words:
         made.extend(pairs.get(word, (word,)) if len(word) >= 9 else (word,))

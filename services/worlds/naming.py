@@ -20,7 +20,7 @@ ID_WORDS: Final = frozenset(
 )
 
 
-_HANDLE_WORDS: Final = frozenset(
+HANDLE_WORDS: Final = frozenset(
     listed("name names code number no ref reference login username slug title path")
 )
 
@@ -74,7 +74,7 @@ def stem_of(parameter: str) -> tuple[str, ...]:
     words = list(turned(tokens(parameter)))
     if words in (["username"], ["login"]):
         return ("user",)
-    while words and words[-1] in ID_WORDS | _HANDLE_WORDS:
+    while words and words[-1] in ID_WORDS | HANDLE_WORDS:
         words.pop()
     return (*words[:-1], singular(words[-1])) if words else ()
 
@@ -114,7 +114,7 @@ def verb_at(words: tuple[str, ...]) -> tuple[Verb, int] | None:
     if len(words) > 1 and words[-1] in VERBS and words[-1] not in NOUNS_TOO - {"list", "search", "update"}:
         return VERBS[words[-1]], len(words) - 1
     for at, word in enumerate(words[1:3], 1):
-        if word in VERBS and word not in NOUNS_TOO and at < len(words) - 1:
+        if word in VERBS and word not in NOUNS_TOO - {"list", "update"} and at < len(words) - 1:
             return VERBS[word], at
     return None
 

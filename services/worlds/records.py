@@ -141,7 +141,7 @@ class Model:
         for key, (name, shape) in wanted.items():
             if len(made) >= MAX_STORED:
                 break
-            if key not in own.primary and norm(name) not in {norm(given) for given in made}:
+            if key not in own.primary and own.spelling(name) not in {norm(given) for given in made}:
                 target = self.entities.target(name, record.collection)
                 if target is not None:
                     continue
@@ -192,8 +192,8 @@ class Model:
         """The value of a parameter that identifies a record: a handle of that name, else its id."""
         own = self.collections[collection]
         record = self.record(state, collection, key)
-        spelt = norm(stripped(parameter, own))
-        if norm(parameter) not in own.primary and spelt in own.handles:
+        spelt = own.spelling(parameter)
+        if spelt in own.handles:
             held = record.fields.get(spelt)
             if held is not None and fits(held, schema):
                 return held

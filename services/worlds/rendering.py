@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
 from schemas.catalog import Json
 from services.worlds.checking import Checker
+from services.worlds.entities import Collection
 from services.worlds.fitting import as_object, cast, dice, fits, kind, resolved, satisfiable
 from services.worlds.records import Model, Record
 from services.worlds.shapes import NAMESPACES, Slot
@@ -106,9 +109,10 @@ class Renderer:
             return self.model.value(record, path or ("result",), schema, self.root)
         made = {}
         needed = _required(schema)
-        for key, part in self._chosen(schema, depth):
+        held = record.fields if all(norm(part) in NAMESPACES for part in path) else {}
+        for key, part in self._chosen(schema, depth, held):
             value = self._field(key, resolved(part, self.root), record, (*path, key), depth + 1)
-            if value not in ({}, []) or key in needed:
+            if value not in ({}, []) or key in needed or norm(key) in held:
                 made[key] = value
         if not made:
             made = dict(self._bare(record))
@@ -135,18 +139,28 @@ class Renderer:
         key = norm(name)
         own = self.model.collections.get(record.collection)
         which = kind(schema)
-        if own is not None and len(path) - sum(norm(part) in NAMESPACES for part in path) <= 1:
-            if key in NAMESPACES and which == "object":
+        if own is not None and len(path) - sum(map(partial(_opens, own), path[:-1])) <= 1:
+            if which == "object" and _opens(own, name) and not isinstance(record.fields.get(key), dict):
                 return self.record(schema, record, path, depth)
             if key in own.primary and record.id[:1] != "~":
-                typed = cast(record.id, schema)
+                typed = cast(
+                    record.id, resolved(schema.get("items"), self.root) if which == "array" else schema
+                )
                 if typed is not None:
-                    return typed
-            held = record.fields.get(key)
+                    return [typed] if which == "array" else typed
+            spelt = own.spelling(name)
+            held = record.fields.get(spelt)
+            if isinstance(held, str) and spelt in own.handles and not fits(held, schema):
+                held = cast(held, schema)
             if held is not None and fits(held, schema):
-                nests = which in {"object", "array"}
-                if not nests or (depth < 3 and not Checker(schema).problem(held)):
+                if which not in {"object", "array"}:
                     return held
+                if depth < 3 and not Checker(schema).problem(held):
+                    return held
+                if depth < 3 and isinstance(held, dict):  # what was given of it, over the rest
+                    whole = {**as_object(self._nested(name, schema, record, path, depth)), **held}
+                    if not Checker(schema).problem(whole):
+                        return whole
         if which in {"object", "array"} and "enum" not in schema and "const" not in schema:
             return self._nested(name, schema, record, path, depth)
         linked = self._linked(name, schema, record, path)
@@ -264,8 +278,13 @@ class Renderer:
         ]
         return found if least else [value for value in found if value not in ({}, [])]
 
-    def _chosen(self, schema: Json, depth: int) -> list[tuple[str, Json]]:
-        """The properties to show: required ones, then identifiers and what tools take, then the rest."""
+    def _chosen(
+        self, schema: Json, depth: int, held: Mapping[str, Any] = MappingProxyType({})
+    ) -> list[tuple[str, Json]]:
+        """The properties to show: required ones, then identifiers and what tools take, then the rest.
+
+        ``held`` are the fields that somebody has written, by normalized name: they are shown in any case.
+        """
         properties = schema.get("properties")
         properties = properties if isinstance(properties, dict) else {}
         needed = _required(schema)
@@ -273,6 +292,9 @@ class Renderer:
         ranked: list[tuple[int, int, str]] = []
         for at, (key, part) in enumerate(properties.items()):
             if key in needed:
+                continue
+            if held and norm(key) in held:
+                needed.append(key)
                 continue
             shape = resolved(part, self.root)
             rank = self._rank(key, shape, depth)
@@ -334,6 +356,12 @@ class Renderer:
     def _call(self) -> Record:
         """This very call, as if it were a record: what it yields depends on its arguments alone."""
         return Record(f"call {self.tool}", f"~{self.mark}", {}, {})
+
+
+def _opens(own: Collection, name: str) -> bool:
+    """Whether an object of this name holds fields of the record itself: ``attributes``, a wrapped ``id``."""
+    key = norm(name)
+    return key in NAMESPACES or key in own.primary or key in {own.last, norm(own.name)}
 
 
 def _required(schema: Json) -> list[str]:

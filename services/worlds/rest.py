@@ -65,7 +65,7 @@ def read_rest(spec: ToolSpec, names: dict[str, Json], path: Path, words: tuple[s
 def _resource_name(spec: ToolSpec, path: Path) -> Draft | None:
     """Paths like ``/v1/{name}`` and ``/v1/{parent}/keys``: the tool's name lists the collections."""
     parts = [part for part in (spec.original_name or spec.name).split("_") if part]
-    if len(parts) < 3 or len(path.levels) != 1 or not re.match(r"/v\d\w*/\{[^}]+\}", spec.path):
+    if len(parts) < 3 or len(path.levels) != 1 or not re.match(r"/v\d\w*/\{[^}]+\}(/[^/]*)?$", spec.path):
         return None
     lineage = [singular("_".join(tokens(part))) for part in parts[1:-1]]
     entity = tuple(lineage[-1].split("_"))
@@ -121,7 +121,8 @@ def _by_words(
     if len(action) > 1:
         entity = after_verb(action, 0) or entity
     if named and len(entity) == 1 and entity[0] in VERBS and words[named[1]] == entity[0]:
-        entity = after_verb(words, named[1]) or entity
+        said = after_verb(words, named[1])
+        entity = said if said and said[0] not in VERBS else entity
     if entity:
         return entity
     return after_verb(words, named[1]) if named else (words or tokens(spec.server)[:1])

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from schemas.catalog import Json, ToolSpec
+from services.worlds.entities import stripped
+from services.worlds.fitting import fits
 from services.worlds.meaning import Reading
 from services.worlds.records import Model, Record
 from services.worlds.rendering import Renderer
 from services.worlds.verbs import participle
-from services.worlds.words import plural, tokens
+from services.worlds.words import norm, plural, tokens
 
-MAX_LISTED: Final = 5
+MAX_LISTED: Final = 10
 MAX_BYTES: Final = 6000
+_SIZES: Final = ((12, MAX_LISTED), (8, MAX_LISTED), (6, 7), (4, 5), (4, 3), (2, 2), (1, 1))
+"""(optional fields of a record, records) of a result, from the fullest to the smallest."""
 
 
 class Results:
@@ -30,9 +34,8 @@ class Results:
         spec = self.tools[tool]
         place = self.model.entities.slots.get(tool)
         result: Any = None
-        listed = list(records[:MAX_LISTED])
-        for width, most in ((12, MAX_LISTED), (8, 4), (6, 3), (4, 2), (2, 2), (1, 1)):
-            shown = listed[:most]
+        for width, most in _SIZES:
+            shown = self._kept(records, most)
             if spec.output_schema is None or place is None:
                 result = self._plain(state, tool, shown, arguments, total, width)
             else:
@@ -40,7 +43,33 @@ class Results:
                 result = renderer.result(place, shown, total)
             if len(json.dumps(result, ensure_ascii=False)) <= MAX_BYTES:
                 break
-        return result
+        return self._more(tool, records, arguments, result)
+
+    def _more(self, tool: str, records: Sequence[Record], arguments: Json, result: Any) -> Any:
+        """The result; where it says nothing but what it was given, with the time of what was done."""
+        schema = self.tools[tool].output_schema or {}
+        verb = self.readings[tool].verb
+        if result in ({}, []) or not records or not _repeats(result, arguments):
+            return result
+        if isinstance(result, str):
+            done = participle("delete") if verb == "delete" else None
+            return done if fits(done, schema) else self.model.value(records[0], ["content"], schema)
+        if not isinstance(result, dict) or schema.get("additionalProperties") is False:
+            return result
+        name = {"update": "updated_at", "delete": "deleted_at"}.get(verb, "created_at")
+        spelt = any(key != key.lower() for key in result)
+        shape = {"type": "string", "format": "date-time"}
+        stamp = self.model.value(records[0], [name], shape)
+        return {**result, (name.split("_")[0] + "At" if spelt else name): stamp}
+
+    def _kept(self, records: Sequence[Record], most: int) -> Sequence[Record]:
+        """At most so many of the records, in their order; those that the run has made before all others."""
+        if len(records) <= most:
+            return records
+        first = self.model.starting["records"]
+        made = [at for at, one in enumerate(records) if one.id not in first.get(one.collection, {})][-most:]
+        rest = [at for at in range(len(records)) if at not in made][: most - len(made)]
+        return [records[at] for at in sorted([*made, *rest])]
 
     def _plain(
         self, state: Json, tool: str, records: Sequence[Record], arguments: Json, total: int, width: int
@@ -55,6 +84,10 @@ class Results:
             if isinstance(one, dict) and record.id[:1] != "~":
                 for name, value in state["records"].get(record.collection, {}).get(record.id, {}).items():
                     one.setdefault(name, value)
+                    if (
+                        norm(name) not in own.primary
+                    ):  # what was written, whatever a field of this name usually is
+                        one[name] = value
                 for parent, held in record.parents.items():
                     one.setdefault(f"{parent}_id", held)
         if reading.verb in {"list", "search"} or (reading.many and reading.verb == "get"):
@@ -83,7 +116,24 @@ class Results:
         fields = dict(own.fields.values())
         if not fields:
             fields = natural(reading, own.primary)
+            if "id" in fields and "id" not in own.primary:  # its records are told apart by a number, a slug …
+                del fields["id"]
+                fields = {stripped(name, own): shape for name, shape in own.identifiers[:1]} | fields
         return {"type": "object", "properties": fields}
+
+
+def _repeats(result: Any, arguments: Json) -> bool:
+    """Whether every value of a result stands in the arguments."""
+    said = {str(value) for value in _leaves(arguments)}
+    return all(str(value) in said for value in _leaves(result))
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, (dict, list)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(part)
+    else:
+        yield value
 
 
 def natural(reading: Reading, primary: set[str]) -> Json:

@@ -80,6 +80,8 @@ def _own_key(names: dict[str, Json], needed: list[str], entity: tuple[str, ...],
         stem = stem_of(parameter)
         if words[-1] in ID_WORDS and (not stem or stem[-1:] == entity[-1:] or stem == entity):
             return parameter
+        if words[-1] in ID_WORDS and stem == entity[:-1] and entity[-1:] in {("details",), ("info",)}:
+            return parameter
     for parameter in needed:
         words = tokens(parameter)
         if (

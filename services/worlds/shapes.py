@@ -9,12 +9,15 @@ from schemas.catalog import Json
 from services.worlds.draft import WRAPPERS
 from services.worlds.fitting import kind, resolved
 from services.worlds.meaning import Reading
+from services.worlds.naming import stem_of
 from services.worlds.words import listed, norm, singular, tokens
 
 NAMESPACES: Final = frozenset(listed("attributes properties fields"))
 _ASIDE: Final = frozenset(
     listed("errors error warnings links link meta metadata included pagination paging facets aggregations")
 )
+MAX_BESIDE: Final = 4
+"""Plain fields beside an array of one record; more of them are the record themselves."""
 _IDS: Final = frozenset(listed("id uuid guid gid sid key arn slug"))
 
 
@@ -45,6 +48,16 @@ def _is(name: str, words: tuple[str, ...]) -> bool:
     return one == words or one[-1:] == words[-1:]
 
 
+def _identified(shape: Json, words: tuple[str, ...]) -> bool:
+    """Whether an object shows the entity's own id ("functionId" of a function)."""
+    names = shape.get("properties")
+    return isinstance(names, dict) and any(
+        tokens(name) == words
+        or (tokens(name)[-1:] == ("id",) and tokens(name) != ("id",) and _is(name[:-2], words))
+        for name in names
+    )
+
+
 def _find(
     schema: Json, root: Json, words: tuple[str, ...], lists: bool, path: tuple[str, ...], depth: int
 ) -> Slot:
@@ -68,7 +81,10 @@ def _find(
         if kind(part) == "object" and norm(name) not in _ASIDE | NAMESPACES
     ]
     own_id = any(
-        norm(name) in _IDS or (tokens(name)[-1:] == ("id",) and _is(name[:-2], words)) for name in parts
+        norm(name) in _IDS
+        or (tokens(name)[-1:] == ("id",) and _is(name[:-2], words))
+        or (tokens(name)[-1:] in {("key",), ("uuid",), ("arn",), ("number",)} and stem_of(name) == words)
+        for name in parts
     )
     choices: list[str] = []
     if lists or not own_id:
@@ -79,13 +95,24 @@ def _find(
         )
         choices += [name for name in objects if norm(name).lstrip("_") in WRAPPERS]
         if not lists:
-            choices += [name for name in arrays if _is(name, words)]
+            plain = sum(kind(part) not in {"array", "object"} for part in parts.values())
+            choices += [name for name in arrays if _is(name, words) and plain <= MAX_BESIDE]
         elif not own_id:
             choices += arrays
             scalars = [
                 name for name, part in parts.items() if kind(part) == "array" and norm(name) not in _ASIDE
             ]
-            choices += [name for name in scalars if _is(name, words) or norm(name) in WRAPPERS]
+            choices += [
+                name
+                for name in scalars
+                if _is(name, words)
+                or norm(name) in WRAPPERS
+                or (stem_of(name) and stem_of(name) == words[-len(stem_of(name)) :])
+            ]
+    if not choices and not lists and not own_id:
+        choices = [name for name in objects if _identified(parts[name], words)]
+        beside = [name for name in parts if norm(name) not in _ASIDE and name not in objects]
+        choices = choices or (objects if len(objects) == 1 and not beside else [])
     if not choices:
         return Slot(path, False, shape)
     chosen = choices[0]

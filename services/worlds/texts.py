@@ -40,6 +40,17 @@ _JUNK: Final = frozenset(
 )
 
 
+_STAND_IN: Final = re.compile(
+    r"(?<![\w-])(foo|foobar|bar|baz|examples?|strings?|sample|dummy|placeholder|lorem|ipsum|your)(?![\w-])",
+    re.IGNORECASE,
+)
+
+
+def stands_in(value: Any) -> bool:
+    """Whether a text only stands where a value should: "foo", "an example", "a string value"."""
+    return isinstance(value, str) and _STAND_IN.search(value) is not None
+
+
 def text(name: str, schema: Json, rng: random.Random, *, context: str = "") -> str:
     """A string that fits format, pattern and length, and that its name suggests."""
     low = bound(schema, "minLength", 0)
@@ -187,13 +198,14 @@ def example_of(schema: Json) -> Any:
             if (
                 2 <= len(clean) <= 120
                 and norm(clean) not in _JUNK
+                and not stands_in(clean)
                 and not re.search(r"[<>{}\n]|example\.|your[_ -]", clean)
             ):
                 return clean
         elif isinstance(value, (int, float)) and not isinstance(value, bool) and value:
             return value
     found = _HINTED.search(str(schema.get("description", ""))[:500])
-    if found and norm(found.group(1)) not in _JUNK and "{" not in found.group(1):
+    if found and norm(found[1]) not in _JUNK and not stands_in(found[1]) and "{" not in found[1]:
         return found.group(1).strip()
     return None
 

@@ -14,7 +14,7 @@ from services.worlds import lexicon as lex
 from services.worlds.fitting import Json, as_list, as_object, bound, dice, fits, kind, resolved
 from services.worlds.makers import place_in, which_place
 from services.worlds.quantities import number
-from services.worlds.texts import text
+from services.worlds.texts import stands_in, text
 from services.worlds.words import tokens
 
 Linked = Callable[[str, Json], Any]
@@ -64,10 +64,11 @@ def plausible(
 
 
 def _choice(options: list[Any], schema: Json, rng: random.Random) -> Any:
-    """An enum member; those of the declared type where the enum holds others too."""
+    """An enum member that says something; those of the declared type where the enum holds others too."""
     rest = {key: value for key, value in schema.items() if key != "enum"}
-    fitting = [option for option in options if fits(option, rest)]
-    return rng.choice(fitting or options)
+    fitting = [option for option in options if fits(option, rest)] or options
+    telling = [option for option in fitting if not stands_in(option)]
+    return rng.choice(telling or fitting)
 
 
 def _boolean(name: str, rng: random.Random) -> bool:

@@ -303,8 +303,14 @@ def in_words(words: tuple[str, ...] | list[str]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=65536)
 def called(identifier: str) -> str:
-    """How a person calls a parameter or a field: ``"fromdate_req"`` gives "from date request"."""
-    return spoken(in_words(tuple(label(identifier).lower().split()))) or "value"
+    """How a person calls a parameter or a field: ``"fromdate_req"`` gives "from date request".
+
+    The type at its end is not said: a "queryString" is a query.
+    """
+    words = label(identifier).lower().split()
+    if len(words) > 1 and words[-1] in {"string", "str"}:
+        words.pop()
+    return spoken(in_words(tuple(words))) or "value"
 
 
 @lru_cache(maxsize=65536)

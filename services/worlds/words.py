@@ -120,7 +120,7 @@ def singular(word: str) -> str:
     """The singular of a lower-case English noun, by rule and a table of exceptions."""
     if word in _IRREGULAR:
         return _IRREGULAR[word]
-    short = {"ads": "ad", "ids": "id", "ips": "ip", "vms": "vm"}
+    short = {"ads": "ad", "ids": "id", "ips": "ip", "vms": "vm", "dbs": "db"}
     invariant = ("series", "species", "news", "ss", "us", "is")
     if len(word) <= 3 or word in _INVARIANT or not word.endswith("s") or word.endswith(invariant):
         return short.get(word, word)

@@ -26,6 +26,8 @@ CHECKS = (
     "validator",
     "counterfactual",
     "defects",
+    "worlds",
+    "openings",
     "same_bytes",
     "crashes",
     "schedules",

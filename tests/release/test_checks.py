@@ -12,7 +12,7 @@ import pytest
 from services.console.export import model_name
 from services.worlds.machines import MACHINES
 from services.worlds.world import World
-from tests.release import crashes, faults, stack_crashes
+from tests.release import crashes, faults, openings, stack_crashes
 from tests.release.bench import Findings
 from tests.release.replacement import candidates, fresh, from_results_alone, replaced, reported, told
 from tests.release.sent_messages import check_messages
@@ -163,3 +163,42 @@ def test_a_machine_answers_a_time_that_is_none_with_an_error():
     after, observation = world.call(state, "create_meeting", {**given, "start_time": "2026-02-30T09:00"})
     assert observation.error == "invalid_arguments"
     assert after == state
+
+
+def test_what_no_user_would_say_is_seen():
+    parameters = {"type": "object", "properties": {"sort_by": {}, "note": {"properties": {"dueOn": {}}}}}
+    row: dict[str, Any] = {
+        "id": "c1.0.1", "tools": [{"function": {"name": "list_orders", "parameters": parameters}}],
+        "messages": [{"role": "user", "content": ""}],
+    }  # fmt: skip
+
+    def complaints(content: str) -> int:
+        row["messages"][0]["content"] = content
+        return len(list(openings.wrong_texts(row)))
+
+    for fine in (
+        "List the orders, please.",
+        "Mail ann@example.com and see https://example.com/a_b.",
+        "The note.",
+    ):
+        assert complaints(fine) == 0
+    for wrong in (
+        "Use list_orders.",
+        "Set dueOn.",
+        "Sort it by sort_by.",
+        "I am {name}.",
+        "Call it foo.",
+        "<id>",
+    ):
+        assert complaints(wrong) == 1, wrong
+
+
+def test_openings_are_compared_with_their_values_masked():
+    def row(name: str, number: int) -> dict[str, Any]:
+        call = {"function": {"name": "find", "arguments": json.dumps({"name": name})}}
+        asked = {"role": "user", "content": f"Find {name} of room {number}."}
+        return {"messages": [asked, {"role": "assistant", "tool_calls": [call]}]}
+
+    distinct, most, opening = openings.variety([row("Ada", 1), row("Grace Hopper", 22), row("Bo", 3)])
+    assert (round(distinct, 2), most) == (0.33, 3)
+    assert opening == "Find _ of room _ "

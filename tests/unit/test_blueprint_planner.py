@@ -10,7 +10,7 @@ import re
 import pytest
 
 from schemas.blueprint import Blueprint, BlueprintPlanned, BlueprintRejected, PlanBlueprint
-from schemas.catalog import CatalogFormed, Cluster, ClusterFormed, Edge
+from schemas.catalog import CatalogFormed, Cluster, ClusterFormed, Edge, ToolSpec
 from schemas.envelope import Envelope, Message
 from schemas.evolution import RoleModel, Target
 from services.blueprint_planner import app, domain
@@ -223,6 +223,29 @@ def test_no_write_of_a_plan_leaves_the_world_as_it_was(seed: int):
         after, observation = world.call(state, step.tool, arguments)
         assert after != state, f"{step.tool} {arguments}"
         state, seen[step.id] = after, observation.content
+
+
+def board(*properties: str) -> Cluster:
+    """A cluster of tools whose parameters are texts of these names; without a name they take nothing."""
+    schema = {"type": "object", "properties": {name: {"type": "string"} for name in properties}}
+    tools = tuple(
+        ToolSpec(
+            server="board", name=name, description=f"Get the {name[4:]} of the team.", input_schema=schema
+        )
+        for name in ("get_roadmap", "get_calendar", "get_budget")
+    )
+    return Cluster(id="board#1", hash="h4", domains=("planning",), tools=tools)
+
+
+def test_tools_that_take_nothing_give_no_plan():
+    target = Target(domain="planning", shape="parallel", depth=2)
+    for cluster, steps in ((board(), 0), (board("team_name"), 2)):
+        found = []
+        for seed in range(6):
+            one = command(target, seed, cluster=cluster.id, cluster_hash=cluster.hash)
+            world = World(cluster.tools, seed, {})
+            found.append(len(planner.draft(one, cluster, world, world.initial())["steps"]))
+        assert max(found) == steps, (cluster, found)
 
 
 def test_the_same_seed_gives_the_same_blueprint_and_another_another():

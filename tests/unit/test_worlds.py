@@ -32,8 +32,10 @@ from services.worlds.patterns import matching
 from services.worlds.surroundings import told
 from services.worlds.texts import text
 from services.worlds.values import plausible
+from services.worlds.vocabulary import called
 from services.worlds.words import article, label, plural, singular, tokens
 from services.worlds.world import World
+from tests.release.worlds import CATALOGS, Tally, try_servers
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -152,6 +154,103 @@ def test_arguments_are_checked_against_the_schema() -> None:
     assert world.call(state, "getOrder", {})[1].error == "invalid_arguments"
     assert world.call(state, "getOrder", {"order_id": "x"})[1].error == "invalid_arguments"
     assert world.call(state, "getOrders", {})[1].error == "unknown_tool"
+
+
+MEMBERS = [
+    tool("addMember", "POST", "/members", {"username": TEXT, "nickname": TEXT}, required=["username"]),
+    tool("getMember", "GET", "/members/{id}", {"id": TEXT}),
+    tool("findMember", "GET", "/members/byName/{username}", {"username": TEXT}),
+    tool("renameMember", "PUT", "/members/{id}", {"id": TEXT, "username": TEXT}),
+    tool("suspendMember", "POST", "/members/{id}/suspend", {"id": TEXT}),
+]  # fmt: skip
+
+
+def test_what_is_unique_conflicts() -> None:
+    world = World(MEMBERS, seed=3, machines={})
+    state, made = world.call(world.initial(), "addMember", {"username": "ann.lee", "nickname": "Ann"})
+    assert made.error == ""
+    assert made.content["username"] == "ann.lee"
+    again, refused = world.call(state, "addMember", {"username": "ann.lee"})
+    assert (refused.error, again) == ("conflict", state)
+    assert refused.content["error"]["message"] == 'A member with username "ann.lee" already exists.'
+    state, other = world.call(state, "addMember", {"username": "bo.lee", "nickname": "Ann"})
+    assert other.error == "", "a nickname is nobody's own"
+    taken = {"id": other.content["id"], "username": "ann.lee"}
+    assert world.call(state, "renameMember", taken)[1].error == "conflict"
+    same = {"id": made.content["id"], "username": "ann.lee"}
+    assert world.call(state, "renameMember", same)[1].error == "", "it is its own name"
+    state, suspended = world.call(state, "suspendMember", {"id": made.content["id"]})
+    assert suspended.error == ""
+    again, refused = world.call(state, "suspendMember", {"id": made.content["id"]})
+    assert (refused.error, again) == ("conflict", state)
+    assert refused.content["error"]["message"] == "The member is already suspended."
+
+
+def test_tools_of_one_path_work_on_one_thing_whatever_their_names() -> None:
+    world = World(
+        [
+            tool("startDeployment", "POST", "/deployments", {"branch": TEXT}),
+            tool("deploymentDetails", "GET", "/deployments/{number}", {"number": TEXT}),
+            tool("abandon", "DELETE", "/deployments/{number}", {"number": TEXT}),
+            tool("history", "GET", "/deployments", {}),
+            tool("logs", "GET", "/deployments/{number}/logs", {"number": TEXT}),
+        ],
+        seed=2,
+        machines={},
+    )
+    state, made = world.call(world.initial(), "startDeployment", {"branch": "main"})
+    key = next(value for name, value in made.content.items() if name in {"number", "id"})
+    assert world.call(state, "deploymentDetails", {"number": key})[1].content["branch"] == "main"
+    assert json.dumps(world.call(state, "history", {})[1].content).count(f'"{key}"') >= 1
+    assert world.call(state, "logs", {"number": key})[1].error == ""
+    gone, _ = world.call(state, "abandon", {"number": key})
+    for name in ("deploymentDetails", "abandon", "logs"):
+        assert world.call(gone, name, {"number": key})[1].error == "not_found", name
+
+
+def test_a_result_says_more_than_it_was_given() -> None:
+    shape = {"type": "object", "properties": {"id": TEXT, "note": TEXT}}
+    specs = [
+        tool("createNote", "POST", "/notes", {"note": TEXT}, shape),
+        tool("setNote", "PATCH", "/notes/{id}", {"id": TEXT, "note": TEXT}, shape),
+    ]
+    world = World(specs, seed=2, machines={})
+    state, made = world.call(world.initial(), "createNote", {"note": "milk"})
+    changed = world.call(state, "setNote", {"id": made.content["id"], "note": "bread"})[1].content
+    assert changed.keys() == {"id", "note", "updated_at"}
+
+
+def test_a_long_list_shows_what_was_made() -> None:
+    world = World(ORDERS, seed=3, machines={})
+    state = world.initial()
+    customer = world.known(state, "listOrders", "customer_id")[0]
+    made = []
+    for number in range(9):
+        state, answer = world.call(state, "createOrder", {"customer_id": customer, "note": f"no {number}"})
+        made.append(answer.content["id"])
+    shown = [one["id"] for one in world.call(state, "listOrders", {"customer_id": customer})[1].content]
+    assert len(shown) == 10
+    assert [key for key in shown if key in made] == made
+
+
+def test_stand_ins_are_no_values() -> None:
+    for example in ("foo", "an example", "a string value", "sample title"):
+        made = {
+            text("heading", {"type": "string", "example": example}, random.Random(seed)) for seed in range(9)
+        }
+        assert example not in made
+    kinds = {"type": "string", "enum": ["string", "whole number"]}
+    assert plausible("kind", kinds, random.Random(1)) == "whole number"
+    assert plausible("kind", {"type": "string", "enum": ["string"]}, random.Random(1)) == "string"
+    assert called("queryString") == "query"
+
+
+def test_a_tool_that_takes_nothing_is_hard_to_ask_for() -> None:
+    bare = ToolSpec(server="s", name="create_team", description="Create a team with a name.")
+    told = bare.model_copy(
+        update={"input_schema": {"type": "object", "properties": {"name": TEXT}, "required": ["name"]}}
+    )
+    assert World([bare], 1, {}).clarity("create_team") < 0.42 < World([told], 1, {}).clarity("create_team")
 
 
 @pytest.mark.parametrize(
@@ -560,6 +659,20 @@ def test_lifecycles_of_real_servers() -> None:
     assert counts["fetched"] >= 60
     assert counts["deleted"] >= 50
     assert counts["updated"] >= 30
+
+
+def test_real_servers_behave() -> None:
+    """One in eight of the servers that can create: see ``tests.release.worlds``."""
+    tally = Tally()
+    for file in CATALOGS:
+        if not (DATA / file).exists():
+            pytest.skip(f"{DATA / file} is not here: the real definitions cannot be tried")
+        try_servers(DATA / file, tally, one_in=8)
+    print(f"{tally.servers} servers, {len(tally.full)} with a whole course: {dict(tally.steps)}")
+    print(*tally.failures, sep="\n")
+    assert len(tally.full) >= 25
+    assert len(tally.failing) <= 0.01 * tally.steps["create"]
+    assert tally.steps["value as was said"] > 3 * tally.steps["fetch"]
 
 
 def test_nothing_is_mutated_and_reads_agree() -> None:
