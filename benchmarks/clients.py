@@ -20,10 +20,10 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from services.kit.chat import ChatRequest
-from services.kit.litellm_client import LiteLLMClient
-from services.kit.models import ModelRouter
-from services.kit.retry import Retrying, RetryPolicy
+from services.kit.models.chat import ChatRequest
+from services.kit.models.litellm_client import LiteLLMClient
+from services.kit.models.retry import Retrying, RetryPolicy
+from services.kit.models.router import ModelRouter
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}

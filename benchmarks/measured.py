@@ -28,7 +28,7 @@ from schemas.run import RunFinished
 from schemas.topics import DIVERSITY_EVENTS, RUN_EVENTS
 from services.console import api
 from services.kit.chain import seal
-from services.kit.kafka import KafkaLog
+from services.kit.kafka.log import KafkaLog
 from services.kit.log import Outgoing
 from services.kit.service import Draft
 from services.kit.sqlite import read

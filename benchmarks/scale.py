@@ -26,7 +26,7 @@ from benchmarks.orchestration import embedded, measure, said, server
 from benchmarks.stack_door import Broker, brokers
 from schemas.topics import EVOLUTION_EVENTS, RUN_EVENTS
 from services.console.source import read_to_ends
-from services.kit.kafka import KafkaLog
+from services.kit.kafka.log import KafkaLog
 from services.kit.log import Record
 from services.kit.settings import KitSettings
 from tests.support.stack import Stack, stack

@@ -14,9 +14,9 @@ from schemas.run import AssistantSpoke, Attribution, ToolCall, UserSpoke
 from schemas.topics import BLUEPRINT_EVENTS, RUN_EVENTS, SANDBOX_COMMANDS, SANDBOX_EVENTS
 from services.agent_runner import domain, prompts
 from services.agent_runner.domain import AskAssistant, AskJudge, AskUser, CallTool
-from services.kit.chat import ChatCall, ChatModel, ChatReply, ModelFailed
-from services.kit.hosting import on_kafka
-from services.kit.openai_wire import is_sim_named
+from services.kit.kafka.hosting import on_kafka
+from services.kit.models.chat import ChatCall, ChatModel, ChatReply, ModelFailed
+from services.kit.models.openai_wire import is_sim_named
 from services.kit.service import Draft, Performer
 from services.sim.actors import SimModel, delayed, parse_options
 from services.worlds.world import Observation
@@ -235,4 +235,4 @@ def _draft(blueprint: Blueprint, event: Message) -> Draft:
     return Draft(blueprint.id, event, blueprint.campaign)
 
 
-__getattr__ = on_kafka(service, SimModel, ("services.worlds.machines", "services.kit.openai_http"))
+__getattr__ = on_kafka(service, SimModel, ("services.worlds.machines", "services.kit.models.openai_http"))

@@ -13,7 +13,7 @@ from services.agent_runner.alignment import Alignment
 from services.agent_runner.grounding import MISSING, at, is_number, leaves, numbers, occurs
 from services.agent_runner.trace import FAULT_CODES, Call, code_tools
 from services.agent_runner.wellformed import final_answer, finding, shown
-from services.kit.openai_wire import is_sim_named
+from services.kit.models.openai_wire import is_sim_named
 from services.sim.json_schema import alike
 from services.worlds.world import World
 

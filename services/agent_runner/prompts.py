@@ -17,8 +17,8 @@ from schemas.run import ToolCall
 from services.agent_runner.alignment import align
 from services.agent_runner.conversation import offered
 from services.agent_runner.trace import executed
-from services.kit.chat import ChatRequest
-from services.kit.openai_wire import is_sim_named
+from services.kit.models.chat import ChatRequest
+from services.kit.models.openai_wire import is_sim_named
 from services.sim.script_maker import make_script
 
 Json = dict[str, Any]

@@ -14,9 +14,9 @@ from schemas.topics import BLUEPRINT_COMMANDS, BLUEPRINT_EVENTS, CATALOG_EVENTS
 from services.blueprint_planner import domain, prompts
 from services.blueprint_planner.completion import offered
 from services.blueprint_planner.planning import plan
-from services.kit.chat import ChatModel, ChatReply, ChatRequest, ModelFailed
-from services.kit.hosting import on_kafka
-from services.kit.openai_wire import is_sim_named
+from services.kit.kafka.hosting import on_kafka
+from services.kit.models.chat import ChatModel, ChatReply, ChatRequest, ModelFailed
+from services.kit.models.openai_wire import is_sim_named
 from services.kit.service import Draft, Performer
 from services.sim.actors import SimModel
 from services.worlds.world import World
@@ -156,4 +156,4 @@ def gave_up(_state: domain.Run, effect: domain.Plan, error: BaseException) -> Se
     return [failed(effect.command, failure, effect.cause)]
 
 
-__getattr__ = on_kafka(service, SimModel, ("services.worlds.machines", "services.kit.openai_http"))
+__getattr__ = on_kafka(service, SimModel, ("services.worlds.machines", "services.kit.models.openai_http"))

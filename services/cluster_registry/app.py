@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from schemas.topics import CATALOG_COMMANDS, CATALOG_EVENTS
 from services.cluster_registry.domain import decide, evolve, initial
-from services.kit.hosting import on_kafka
+from services.kit.kafka.hosting import on_kafka
 from services.kit.service import Decider
 
 

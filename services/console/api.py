@@ -33,9 +33,9 @@ from services.console.preview import TRAJECTORIES, Estimate, estimate
 from services.console.show import find, show_markdown
 from services.console.source import Folder, Source, on_stack
 from services.console.stopping import run_through, run_to_end
-from services.kit.chat import ChatReply
 from services.kit.log import Record
-from services.kit.models import ModelRouter
+from services.kit.models.chat import ChatReply
+from services.kit.models.router import ModelRouter
 from services.sim.actors import SimModel
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ import schemas
 from schemas.envelope import Message
 from schemas.topics import TOPICS, Topic, sequenced
 from services.console import embedded
-from services.kit.models import ModelRouter
+from services.kit.models.router import ModelRouter
 from services.kit.service import Decider, Service
 
 Json = dict[str, Any]

@@ -17,7 +17,7 @@ from schemas.blueprint import Usage
 from schemas.evolution import ROLES, RoleModel
 from services.console.export import write_atomically
 from services.console.ledger import Ledger
-from services.kit.openai_wire import is_sim_named
+from services.kit.models.openai_wire import is_sim_named
 
 Json = dict[str, Any]
 

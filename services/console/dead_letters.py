@@ -167,7 +167,7 @@ async def retry_at(source: Folder | Stack, wanted: Sequence[DeadLetter]) -> Retr
         LogError: the log cannot be used.
     """
     if isinstance(source, Stack):
-        from services.kit.kafka_groups import members
+        from services.kit.kafka.groups import members
 
         async with source.log() as stack_log:
             return await retry(stack_log, wanted, lambda groups: members(source.settings, groups))

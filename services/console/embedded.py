@@ -26,9 +26,9 @@ from services.diversity_monitor import app as diversity_monitor
 from services.evolution_scheduler import app as evolution_scheduler
 from services.kit import settings
 from services.kit.chain import seal
-from services.kit.chat import ChatModel
 from services.kit.host import Host, utc_now
 from services.kit.log import EventLog, LogError, Outgoing, Record
+from services.kit.models.chat import ChatModel
 from services.kit.service import Draft, Service
 from services.kit.sqlite import SqliteLog
 from services.sandbox_exec import app as sandbox_exec

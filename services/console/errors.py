@@ -34,8 +34,8 @@ def explain(error: BaseException) -> tuple[str, int] | None:
     """The text and the exit code for an error that a user can do something about; None for any other."""
     import sqlite3
 
-    from services.kit.chat import ModelFailed
     from services.kit.log import LogError
+    from services.kit.models.chat import ModelFailed
 
     if isinstance(error, UserError):
         return str(error), error.code

@@ -18,7 +18,8 @@ from services.console.launch import Prepared
 from services.console.progress import TICK_S, Progress, progress
 from services.console.source import Folder, Source, Stack
 from services.console.stopping import run_to_end
-from services.kit import settings, telemetry, tuning
+from services.kit import settings, tuning
+from services.kit.watched import telemetry
 
 Json = dict[str, Any]
 WARNINGS: Final = 5

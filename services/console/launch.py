@@ -19,11 +19,11 @@ from services.console.errors import UserError
 from services.console.export import write_atomically, write_dataset
 from services.console.ledger import Ledger, campaign_spec
 from services.console.source import LOG, Folder, Source
-from services.kit.chat import ModelFailed
 from services.kit.log import Record
-from services.kit.models import ModelRouter
-from services.kit.openai_wire import is_sim_named
-from services.kit.retry import note_failed
+from services.kit.models.chat import ModelFailed
+from services.kit.models.openai_wire import is_sim_named
+from services.kit.models.retry import note_failed
+from services.kit.models.router import ModelRouter
 from services.sim.actors import SimModel, parse_options
 
 Json = dict[str, Any]
@@ -125,7 +125,7 @@ def check_names(models: Mapping[Role, RoleModel]) -> None:
     Raises:
         ModelFailed: naming the roles.
     """
-    from services.kit.models import check
+    from services.kit.models.router import check
 
     for model, roles in by_model(models):
         with naming(roles, model):

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from schemas.evolution import CampaignSpec
 from services.console.ledger import Ledger
-from services.kit.openai_wire import is_sim_named
+from services.kit.models.openai_wire import is_sim_named
 
 Json = dict[str, Any]
 TRAJECTORIES: Final = 5

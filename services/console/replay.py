@@ -39,12 +39,12 @@ from services.console.ledger import Ledger
 from services.console.ledger_parts import elsewhere
 from services.console.source import Source
 from services.kit.chain import Chain, seal
-from services.kit.chat import ChatReply, ChatRequest, ModelFailed
 from services.kit.dead import envelope_of
 from services.kit.host import Host, utc_now
 from services.kit.log import LogError, Outgoing, Record
 from services.kit.memory import MemoryLog
-from services.kit.openai_wire import is_sim_named
+from services.kit.models.chat import ChatReply, ChatRequest, ModelFailed
+from services.kit.models.openai_wire import is_sim_named
 from services.kit.service import Decider, Draft, Performer, Service, Unperformed
 
 NOT_COMPARED = (CampaignPaused, CampaignResumed)

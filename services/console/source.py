@@ -20,7 +20,7 @@ from services.kit.settings import KitSettings
 from services.kit.sqlite import read
 
 if TYPE_CHECKING:
-    from services.kit.kafka import KafkaLog
+    from services.kit.kafka.log import KafkaLog
 
 LOG: Final = "log.sqlite3"
 CLIENT: Final = "tds-console"
@@ -150,7 +150,7 @@ def kafka_log(given: KitSettings) -> KafkaLog:
         UserError: what speaks to Kafka is not installed.
     """
     try:
-        from services.kit.kafka import KafkaLog
+        from services.kit.kafka.log import KafkaLog
     except ImportError as error:
         advice = 'Install it with `pip install "tdscaling[kafka]"`'
         raise UserError(f"no stack can be used from here: {error}", advice, code=FAILED) from None

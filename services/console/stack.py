@@ -114,7 +114,7 @@ def check_topics(stack: Stack) -> None:
         LogError: it has not.
     """
     stack.log()  # says what to do where Kafka's client is not installed
-    from services.kit.provision import verify_topics
+    from services.kit.kafka.provision import verify_topics
 
     run_through(lambda: verify_topics(stack.settings, patience_s=PATIENCE_S))
 

@@ -20,7 +20,7 @@ from services.kit.log import EventLog, Record
 from services.kit.service import Performer
 
 if TYPE_CHECKING:
-    from services.kit.live import LiveStatus
+    from services.kit.shared.live import LiveStatus
 
 Json = dict[str, Any]
 
@@ -123,7 +123,7 @@ async def states(log: EventLog, stack: Stack, live: Sequence[LiveStatus] | None)
 
     Of a performer that is what its group has not committed; a decider says so itself, if Redis can be asked.
     """
-    from services.kit.kafka_groups import members
+    from services.kit.kafka.groups import members
 
     roles = services(Forbidden())
     alive = await members(stack.settings, [one.name for one in roles], patience_s=PATIENCE_S)
@@ -150,10 +150,10 @@ async def replicas(stack: Stack) -> list[LiveStatus] | None:
     """
     if not stack.settings.redis.get_secret_value():
         return None
-    from services.kit.sharing import SharedError, shared_in
+    from services.kit.shared.sharing import SharedError, shared_in
 
     try:
-        from services.kit.live import read_live
+        from services.kit.shared.live import read_live
 
         shared = shared_in(stack.settings)
     except ImportError:

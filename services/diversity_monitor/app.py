@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from schemas.topics import DIVERSITY_EVENTS, EVOLUTION_EVENTS, RUN_EVENTS
 from services.diversity_monitor import domain
-from services.kit.hosting import on_kafka
+from services.kit.kafka.hosting import on_kafka
 from services.kit.service import Decider
 
 

@@ -13,7 +13,7 @@ from schemas.topics import (
     SANDBOX_STATUS,
 )
 from services.evolution_scheduler import domain, facts
-from services.kit.hosting import on_kafka
+from services.kit.kafka.hosting import on_kafka
 from services.kit.service import Decider
 
 

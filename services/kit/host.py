@@ -22,10 +22,10 @@ from services.kit.chain import Sealed, seal
 from services.kit.dead import bury, envelope_of
 from services.kit.fold import Fold
 from services.kit.log import EventLog, LogError, Offsets, Outgoing, Record
-from services.kit.meter import Meter, Outcome
 from services.kit.service import Decider, Draft, Performer, Service, Unperformed
-from services.kit.telemetry import correlated
-from services.kit.tracing import Tracing
+from services.kit.watched.meter import Meter, Outcome
+from services.kit.watched.telemetry import correlated
+from services.kit.watched.tracing import Tracing
 from services.kit.window import Task, Window
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from typing import Final
 from schemas.run import RunFailed, RunFinished
 from schemas.sandbox import CodeExecuted, ExecuteCode
 from schemas.topics import RUN_EVENTS, SANDBOX_COMMANDS, SANDBOX_EVENTS
-from services.kit.hosting import on_kafka
+from services.kit.kafka.hosting import on_kafka
 from services.kit.service import Draft, Performer
 from services.sandbox_exec import domain
 from services.sandbox_exec.backend import Backend, RefusingBackend

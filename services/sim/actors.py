@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from schemas.blueprint import Fact
-from services.kit.chat import ChatCall, ChatReply, ChatRequest, ModelFailed
+from services.kit.models.chat import ChatCall, ChatReply, ChatRequest, ModelFailed
 from services.sim import assistant, planner, user
 from services.sim.script import AssistantScript
 

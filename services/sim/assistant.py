@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.kit.chat import ChatCall, ChatReply
+from services.kit.models.chat import ChatCall, ChatReply
 from services.sim.json_schema import at, property_schema
 from services.sim.script import (
     AssistantScript,

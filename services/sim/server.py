@@ -21,7 +21,7 @@ try:
 except ImportError as error:
     raise ImportError("the sim server needs aiohttp: pip install 'tdscaling[models]'") from error
 
-from services.kit.chat import ChatModel, ChatReply, ChatRequest, ModelFailed
+from services.kit.models.chat import ChatModel, ChatReply, ChatRequest, ModelFailed
 
 Json = dict[str, Any]
 

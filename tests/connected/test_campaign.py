@@ -10,7 +10,7 @@ import pytest
 
 from schemas.topics import RUN_EVENTS
 from services.console.source import Stack as Source
-from services.kit.kafka import KafkaLog
+from services.kit.kafka.log import KafkaLog
 from tests.release.bench import Findings, Process
 from tests.release.crashes import check_slots
 from tests.support.stack import stack

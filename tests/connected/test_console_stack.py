@@ -19,9 +19,9 @@ from services.console.source import Stack
 from services.kit.chain import seal
 from services.kit.dead import bury
 from services.kit.host import utc_now
-from services.kit.kafka import KafkaLog, connection
+from services.kit.kafka.log import KafkaLog, connection
+from services.kit.kafka.provision import provision
 from services.kit.log import Record
-from services.kit.provision import provision
 from services.kit.service import Draft
 from services.kit.settings import KitSettings
 from tests.support.memory_stack import at_work, servers

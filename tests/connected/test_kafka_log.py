@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from services.kit.kafka import KafkaLog
+from services.kit.kafka.log import KafkaLog
 from services.kit.log import LogError
 from services.kit.settings import KitSettings
 from tests.contract.log_contract import OTHER, TOPIC, LogContract, outgoing

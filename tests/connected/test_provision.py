@@ -11,9 +11,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource
 
 from schemas.topics import RUN_EVENTS, TOPICS
-from services.kit.kafka import KafkaLog, connection
+from services.kit.kafka.log import KafkaLog, connection
+from services.kit.kafka.provision import HEADER_ROOM, WrongPartitions, provision, verify_topics, wanted
 from services.kit.log import LogError, Outgoing
-from services.kit.provision import HEADER_ROOM, WrongPartitions, provision, verify_topics, wanted
 from services.kit.settings import KitSettings
 from tests.support.brokers import engine_missing, free_port, kafka_container
 from tests.support.topics import make_topics
@@ -81,7 +81,7 @@ def command(settings, *arguments, **environment):
         **environment,
     }
     done = subprocess.run(
-        [sys.executable, "-m", "services.kit.provision", *arguments],
+        [sys.executable, "-m", "services.kit.kafka.provision", *arguments],
         env=given, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr

@@ -13,14 +13,15 @@ import pytest
 import redis
 import structlog
 
-from services.kit import live, pace, replies, telemetry
-from services.kit.chat import ChatReply, ChatRequest, ModelFailed
-from services.kit.gate import SharedGate
-from services.kit.models import ModelRouter
-from services.kit.retry import RetryPolicy
+from services.kit.models.chat import ChatReply, ChatRequest, ModelFailed
+from services.kit.models.retry import RetryPolicy
+from services.kit.models.router import ModelRouter
 from services.kit.settings import KitSettings
-from services.kit.shared import TIMEOUT_S, Shared
-from services.kit.sharing import SharedError, check, gate_on, sharing
+from services.kit.shared import live, pace, replies
+from services.kit.shared.gate import SharedGate
+from services.kit.shared.redis import TIMEOUT_S, Shared
+from services.kit.shared.sharing import SharedError, check, gate_on, sharing
+from services.kit.watched import telemetry
 from tests.support.brokers import engine_missing, free_port
 from tests.support.limited_server import limited_server
 from tests.support.redis_container import redis_container

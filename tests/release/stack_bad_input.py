@@ -19,7 +19,7 @@ from schemas.topics import RUN_EVENTS, TOPICS
 from services.console.ledger import LOG
 from services.console.source import Stack as Source
 from services.kit.dead import letter_of
-from services.kit.kafka import PRODUCER, connection
+from services.kit.kafka.log import PRODUCER, connection
 from services.kit.log import Record
 from services.kit.settings import KitSettings
 from services.kit.sqlite import read
@@ -198,9 +198,7 @@ def refused_starts(kafka: str, redis: str, folder: Path, found: Findings) -> Non
         Start(
             "no Redis", "diversity_monitor", {"TDS_REDIS": f"redis://{nobody}/0"}, (f"no Redis at {nobody}",)
         ),
-        Start(
-            "no topics", "sandbox_exec", {"TDS_KAFKA_PREFIX": unique()}, ("missing", "services.kit.provision")
-        ),
+        Start("no topics", "sandbox_exec", {"TDS_KAFKA_PREFIX": unique()}, ("missing", "kafka.provision")),
         Start(
             "few partitions", "evolution_scheduler", {"TDS_KAFKA_PREFIX": few}, ("has 3 and should have 64",)
         ),

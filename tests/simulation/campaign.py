@@ -19,7 +19,7 @@ from services.console.export import dataset_bytes
 from services.console.ledger import Ledger
 from services.kit.chain import Head
 from services.kit.fold import Fold
-from services.kit.models import ModelRouter
+from services.kit.models.router import ModelRouter
 from services.kit.service import Draft, Performer
 from services.sandbox_exec.domain import Execute
 from services.sim.actors import SimModel

@@ -16,7 +16,7 @@ from services.console.stack import begin, follow
 from services.kit.host import Host, utc_now
 from services.kit.log import EventLog, Record
 from services.kit.memory import MemoryLog
-from services.kit.models import ModelRouter
+from services.kit.models.router import ModelRouter
 from services.sim.actors import SimModel
 from services.worlds.machines import dump
 

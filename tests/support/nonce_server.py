@@ -34,7 +34,7 @@ from typing import Any
 
 from aiohttp import web
 
-from services.kit.chat import ChatModel, ChatReply, ChatRequest, ModelFailed
+from services.kit.models.chat import ChatModel, ChatReply, ChatRequest, ModelFailed
 from services.sim.server import BadRequest, completion, parse_request
 from tests.support.json_log import JsonLog
 from tests.support.server_process import announce_and_serve

@@ -11,7 +11,7 @@ from schemas.codec import decode
 from schemas.envelope import Envelope, Message
 from schemas.topics import TOPIC_OF, TOPICS
 from services.kit.chain import Chain, Head, seal
-from services.kit.chat import ChatReply, ChatRequest, ModelFailed
+from services.kit.models.chat import ChatReply, ChatRequest, ModelFailed
 from services.kit.service import Append, Closed, Draft, Effect, Perform, Performer, Step, Wait
 
 TIME = "2026-01-01T00:00:00Z"

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.kit.provision import provision
+from services.kit.kafka.provision import provision
 from services.kit.settings import KitSettings
 
 ROOT = Path(__file__).resolve().parents[2]

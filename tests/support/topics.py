@@ -2,7 +2,7 @@
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from services.kit.kafka import connection
+from services.kit.kafka.log import connection
 from services.kit.settings import KitSettings
 
 

@@ -36,7 +36,7 @@ from services.agent_runner.domain import (
     OBSERVATION_BYTES,
     AskAssistant,
 )
-from services.kit.chat import ChatCall, ChatReply, ChatRequest, ModelFailed
+from services.kit.models.chat import ChatCall, ChatReply, ChatRequest, ModelFailed
 from services.kit.service import Append, Closed, Perform, Step, Wait
 from tests.support.handmade import HANDMADE, cancelled_order, moved_money, played, schema
 from tests.support.solo import Cast, Line, Solo, said

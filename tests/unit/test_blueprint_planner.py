@@ -17,7 +17,7 @@ from services.blueprint_planner import app, domain
 from services.blueprint_planner.checker import check, shape_of
 from services.blueprint_planner.completion import holds, offered, references
 from services.blueprint_planner.planning import plan
-from services.kit.chat import ChatReply, ChatRequest, ModelFailed
+from services.kit.models.chat import ChatReply, ChatRequest, ModelFailed
 from services.kit.service import Closed, Perform, Wait
 from services.sim import assistant, planner, user
 from services.sim.actors import SimModel

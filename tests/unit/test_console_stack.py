@@ -26,7 +26,7 @@ from services.kit import dead
 from services.kit.dead import bury, exhume, letter_of, rewinds, taken_up, usable
 from services.kit.log import Outgoing, Record
 from services.kit.memory import MemoryLog
-from services.kit.models import ModelRouter
+from services.kit.models.router import ModelRouter
 from services.kit.settings import KitSettings
 from services.kit.sqlite import SqliteLog
 from services.sim.actors import SimModel

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from services.kit.health import FRESH_S, STALL_S, HealthServer, Liveness, readiness
-from services.kit.meter import Standing
-from services.kit.metrics import Metrics
 from services.kit.settings import KitSettings
+from services.kit.watched.health import FRESH_S, STALL_S, HealthServer, Liveness, readiness
+from services.kit.watched.meter import Standing
+from services.kit.watched.metrics import Metrics
 
 PLACE = ("tds.run.events", 3)
 OTHER = ("tds.run.events", 4)

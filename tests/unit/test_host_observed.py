@@ -7,9 +7,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.kit.meter import Standing
-from services.kit.metrics import Metrics
-from services.kit.tracing import OpenTelemetry
+from services.kit.watched.meter import Standing
+from services.kit.watched.metrics import Metrics
+from services.kit.watched.tracing import OpenTelemetry
 from tests.support.toy_service import command, performer
 from tests.unit.test_host import hosted, log_with, until
 

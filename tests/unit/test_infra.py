@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from schemas.topics import TOPICS
-from services.kit.kafka import MAX_REQUEST_BYTES
-from services.kit.metrics import SERIES
-from services.kit.provision import wanted
+from services.kit.kafka.log import MAX_REQUEST_BYTES
+from services.kit.kafka.provision import wanted
 from services.kit.settings import KitSettings
+from services.kit.watched.metrics import SERIES
 
 ROOT = Path(__file__).resolve().parents[2]
 INFRA = ROOT / "infra"
@@ -78,7 +78,7 @@ def test_a_service_starts_after_what_it_needs_and_has_time_to_finish(name):
 
 def test_topics_are_made_once_when_the_broker_is_there():
     topics = EVERYTHING["topics"]
-    assert topics["command"][:3] == ["python", "-m", "services.kit.provision"]
+    assert topics["command"][:3] == ["python", "-m", "services.kit.kafka.provision"]
     assert topics["depends_on"] == {"kafka": {"condition": "service_healthy"}}
     assert topics["restart"] == "no"
 

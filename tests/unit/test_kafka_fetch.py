@@ -7,7 +7,7 @@ from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v11, FetchRespons
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kit.kafka_fetch import AskedPartitions, ToldPartitions, install
+from services.kit.kafka.fetch import AskedPartitions, ToldPartitions, install
 
 install()
 ASKED = FetchRequest_v11.SCHEMA.fields[7].array_of.fields[1]

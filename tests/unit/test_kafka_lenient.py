@@ -5,8 +5,8 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.record.memory_records import MemoryRecords
 
-from services.kit.kafka import wire_headers
-from services.kit.kafka_lenient import Records
+from services.kit.kafka.lenient import Records
+from services.kit.kafka.log import wire_headers
 from tests.support.malformed import BROKEN, RawName
 
 GOOD = [("ce_id", b"1"), ("größe", b"2"), ("none", None)]

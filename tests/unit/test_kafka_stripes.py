@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kit.kafka_stripes import Stripes
+from services.kit.kafka.stripes import Stripes
 
 TOPICS = ("tds.blueprint.events", "tds.run.events", "tds.sandbox.events")
 

@@ -9,11 +9,11 @@ from schemas.diversity import Entropy, Figures, SteeringUpdated, TrajectoryAdmit
 from schemas.envelope import Envelope
 from schemas.evolution import CampaignFinished, CampaignSpec, CampaignStarted
 from schemas.run import UserSpoke
-from services.kit.chat import ChatReply, ChatRequest, ModelFailed
 from services.kit.log import Outgoing
-from services.kit.meter import Standing, Watched
-from services.kit.metrics import CAMPAIGNS, SERIES, Metrics
-from services.kit.retry import FailedAttempt
+from services.kit.models.chat import ChatReply, ChatRequest, ModelFailed
+from services.kit.models.retry import FailedAttempt
+from services.kit.watched.meter import Standing, Watched
+from services.kit.watched.metrics import CAMPAIGNS, SERIES, Metrics
 
 RUNS, DIVERSITY = "tds.run.events", "tds.diversity.events"
 WORKING = Standing("active", {(RUNS, 0): 3, (RUNS, 1): 5, (DIVERSITY, 0): 9}, True, False, 4, 2, 16)

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from services.kit.chat import ChatCall, ChatReply, ChatRequest, ModelFailed
-from services.kit.models import ModelRouter, check, route
-from services.kit.openai_wire import MAX_REPLY_BYTES, scrub
-from services.kit.retry import AttemptFailed, FailedAttempt, Retrying, RetryPolicy, retry_after_s
+from services.kit.models.chat import ChatCall, ChatReply, ChatRequest, ModelFailed
+from services.kit.models.openai_wire import MAX_REPLY_BYTES, scrub
+from services.kit.models.retry import AttemptFailed, FailedAttempt, Retrying, RetryPolicy, retry_after_s
+from services.kit.models.router import ModelRouter, check, route
 from tests.support.server_process import listening
 from tests.support.small_model import small_model
 
@@ -505,7 +505,7 @@ def test_check_needs_no_litellm_for_sim_and_servers() -> None:
     import subprocess
 
     code = (
-        "import sys; from services.kit.models import *;"
+        "import sys; from services.kit.models.router import *;"
         "check('sim'); check('openai/x', 'http://h:1/v1'); check('sim?a=1', 'http://h');"
         "bad = {'litellm', 'aiohttp', 'openai'} & set(sys.modules); sys.exit(str(bad) if bad else 0)"
     )

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kit import pace, replies
-from services.kit.chat import ChatCall, ChatReply, ChatRequest, ModelFailed
-from services.kit.pace import LastKnown
-from services.kit.retry import AttemptFailed, Retrying, RetryPolicy
-from services.kit.shared import Shared
-from services.kit.sharing import SharedError
+from services.kit.models.chat import ChatCall, ChatReply, ChatRequest, ModelFailed
+from services.kit.models.retry import AttemptFailed, Retrying, RetryPolicy
+from services.kit.shared import pace, replies
+from services.kit.shared.pace import LastKnown
+from services.kit.shared.redis import Shared
+from services.kit.shared.sharing import SharedError
 
 REQUEST = ChatRequest("assistant", "run-1", 3, "openai/tiny", ({"role": "user", "content": "Hello."},))
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -197,7 +197,7 @@ def test_what_was_refused_for_good_is_not_told():
 def test_without_a_redis_nothing_of_it_is_imported():
     code = (
         "import asyncio, sys\n"
-        "import services.kit.models, services.kit.sharing as s, services.kit.settings as k\n"
+        "import services.kit.models.router, services.kit.shared.sharing as s, services.kit.settings as k\n"
         "async def main():\n"
         "    async with s.sharing(k.KitSettings(redis='')) as shared:\n"
         "        assert s.gate_on(shared) is None\n"

@@ -22,7 +22,7 @@ from schemas.blueprint import (
 )
 from schemas.catalog import ToolSpec
 from schemas.evolution import Target
-from services.kit.chat import ChatRequest, ModelFailed
+from services.kit.models.chat import ChatRequest, ModelFailed
 from services.sim import assistant, user
 from services.sim.actors import SimModel, parse_options
 from services.sim.script import Ask, AssistantScript, ReadUser

@@ -18,9 +18,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from services.kit.chat import ChatCall, ChatReply, ChatRequest, ModelFailed
-from services.kit.models import ModelRouter
-from services.kit.retry import FailedAttempt, RetryPolicy
+from services.kit.models.chat import ChatCall, ChatReply, ChatRequest, ModelFailed
+from services.kit.models.retry import FailedAttempt, RetryPolicy
+from services.kit.models.router import ModelRouter
 from services.sim.server import build_app, serve
 from tests.support.fault_proxy import FaultProxy
 from tests.support.json_log import JsonLog, read
@@ -336,8 +336,8 @@ def test_a_request_whose_client_was_killed_is_logged_and_not_completed(tmp_path:
     log = tmp_path / "nonces.jsonl"
     client = (
         "import asyncio, sys\n"
-        "from services.kit.models import ModelRouter\n"
-        "from services.kit.chat import ChatRequest\n"
+        "from services.kit.models.router import ModelRouter\n"
+        "from services.kit.models.chat import ChatRequest\n"
         "request = ChatRequest('assistant', 'r', 1, 'sim', ({'role': 'user', 'content': 'x'},), sys.argv[1],"
         " script={})\n"
         "asyncio.run(ModelRouter().complete(request))\n"

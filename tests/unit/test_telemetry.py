@@ -8,7 +8,8 @@ import pytest
 import structlog
 from pydantic import ValidationError
 
-from services.kit import settings, telemetry
+from services.kit import settings
+from services.kit.watched import telemetry
 
 
 @pytest.fixture(autouse=True)

@@ -13,11 +13,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from schemas.codec import decode
 from schemas.topics import TOPICS
-from services.kit import tracing
 from services.kit.chain import seal
-from services.kit.chat import ChatReply, ChatRequest
-from services.kit.meter import Watched
+from services.kit.models.chat import ChatReply, ChatRequest
 from services.kit.service import Draft
+from services.kit.watched import tracing
+from services.kit.watched.meter import Watched
 from tests.support.toy_service import TIME, answer, command
 
 RUN = "c.0.1"
@@ -141,7 +141,7 @@ def test_when_traces_are_wanted(environment, wanted):
 def test_without_an_endpoint_nothing_is_imported():
     program = """
 import sys
-from services.kit.tracing import set_up
+from services.kit.watched.tracing import set_up
 with set_up("agent-runner", {}).effect("s", "r", "k"):
     assert not [name for name in sys.modules if name.startswith("opentelemetry")]
 """

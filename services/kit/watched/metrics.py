@@ -26,10 +26,10 @@ from schemas.diversity import Figures, SteeringUpdated, TrajectoryAdmitted
 from schemas.envelope import Envelope, Message
 from schemas.evolution import CampaignFinished, CampaignStarted
 from schemas.topics import DIVERSITY_EVENTS
-from services.kit.chat import ChatReply, ChatRequest, ModelFailed
 from services.kit.log import Offsets, Outgoing
-from services.kit.meter import Meter, Outcome, Standing
-from services.kit.retry import FailedAttempt
+from services.kit.models.chat import ChatReply, ChatRequest, ModelFailed
+from services.kit.models.retry import FailedAttempt
+from services.kit.watched.meter import Meter, Outcome, Standing
 
 Kind = Literal["gauge", "counter", "histogram"]
 

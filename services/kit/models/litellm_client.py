@@ -17,9 +17,9 @@ import sys
 import time
 from typing import Any, Final
 
-from services.kit.chat import ChatReply, ChatRequest, ModelFailed
-from services.kit.openai_wire import INSTALL, failure_of, parse_reply, request_body, scrub
-from services.kit.retry import AttemptFailed
+from services.kit.models.chat import ChatReply, ChatRequest, ModelFailed
+from services.kit.models.openai_wire import INSTALL, failure_of, parse_reply, request_body, scrub
+from services.kit.models.retry import AttemptFailed
 
 # litellm's own way to tools needs mcp as well.
 NEEDED: Final = ("litellm", "mcp")

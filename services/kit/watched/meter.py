@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from schemas.envelope import Envelope
-from services.kit.chat import ChatModel, ChatReply, ChatRequest, ModelFailed
 from services.kit.log import Offsets, Outgoing
-from services.kit.retry import FailedAttempt
-from services.kit.tracing import Tracing
+from services.kit.models.chat import ChatModel, ChatReply, ChatRequest, ModelFailed
+from services.kit.models.retry import FailedAttempt
+from services.kit.watched.tracing import Tracing
 
 Outcome = Literal["appended", "superseded", "gave_up", "not_performed"]
 """Of an effect: its result was appended; another replica's event stood there first; it raised for the last

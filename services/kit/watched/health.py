@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from services.kit.log import Offsets
-from services.kit.meter import Standing
 from services.kit.settings import KitSettings
+from services.kit.watched.meter import Standing
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from services.kit.metrics import Metrics
+    from services.kit.watched.metrics import Metrics
 
 STALL_S: Final = 60.0
 """How long a position may stand still though there is something to read."""

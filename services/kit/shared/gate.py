@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from services.kit import pace, replies
-from services.kit.chat import ChatReply, ChatRequest
-from services.kit.retry import AttemptFailed
-from services.kit.shared import Shared
+from services.kit.models.chat import ChatReply, ChatRequest
+from services.kit.models.retry import AttemptFailed
+from services.kit.shared import pace, replies
+from services.kit.shared.redis import Shared
 
 PATIENCE_S: Final = 120.0
 """The longest wait for leave to send: then it is sent regardless, and bounded by its retries."""

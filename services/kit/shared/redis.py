@@ -23,7 +23,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionCut
 from redis.exceptions import RedisError, ResponseError
 
-from services.kit.sharing import SharedError
+from services.kit.shared.sharing import SharedError
 
 log = structlog.get_logger(__name__)
 

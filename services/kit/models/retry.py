@@ -16,7 +16,7 @@ from typing import Protocol
 
 import structlog
 
-from services.kit.chat import ChatModel, ChatReply, ChatRequest, ModelFailed
+from services.kit.models.chat import ChatModel, ChatReply, ChatRequest, ModelFailed
 
 log = structlog.get_logger(__name__)
 
@@ -101,7 +101,7 @@ class Permit(Protocol):
 
 
 class Gate(Protocol):
-    """What each attempt must pass first: ``services.kit.gate`` has the one that replicas share."""
+    """What each attempt must pass first: ``services.kit.shared.gate`` has the one that replicas share."""
 
     async def enter(self, request: ChatRequest) -> ChatReply | Permit:
         """A reply that makes the attempt needless, or else leave to make it, once it is given."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from services.kit.kafka import REACH_S, closed, connection, reached, speaking
+from services.kit.kafka.log import REACH_S, closed, connection, reached, speaking
 from services.kit.settings import KitSettings
 
 

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.kit.shared import Shared
+from services.kit.shared.redis import Shared
 
 EVERY_S: Final = 1.0
 TTL_S: Final = 10

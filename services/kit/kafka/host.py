@@ -25,27 +25,27 @@ from faststream.kafka.prometheus import KafkaPrometheusMiddleware
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from services.kit import settings as kit_settings
-from services.kit import telemetry
-from services.kit.chat import ChatModel
-from services.kit.health import HealthServer
 from services.kit.host import DeciderRunner, Host, PerformerRunner, first_failure, utc_now
-from services.kit.kafka import KafkaLog
-from services.kit.kafka_share import REPLICA, Lead, Share
-from services.kit.live import LiveStatus, announce
+from services.kit.kafka.log import KafkaLog
+from services.kit.kafka.provision import verify_topics
+from services.kit.kafka.share import REPLICA, Lead, Share
 from services.kit.log import LogError, Offsets
-from services.kit.meter import Standing, Watched
-from services.kit.metrics import Metrics
-from services.kit.models import ModelRouter
-from services.kit.provision import verify_topics
-from services.kit.retry import FailedAttempt, note_failed
+from services.kit.models.chat import ChatModel
+from services.kit.models.retry import FailedAttempt, note_failed
+from services.kit.models.router import ModelRouter
 from services.kit.service import Decider, Service
 from services.kit.settings import KitSettings
-from services.kit.sharing import SharedError, gate_on, sharing
-from services.kit.tracing import set_up
+from services.kit.shared.live import LiveStatus, announce
+from services.kit.shared.sharing import SharedError, gate_on, sharing
 from services.kit.tuning import tune
+from services.kit.watched import telemetry
+from services.kit.watched.health import HealthServer
+from services.kit.watched.meter import Standing, Watched
+from services.kit.watched.metrics import Metrics
+from services.kit.watched.tracing import set_up
 
 if TYPE_CHECKING:
-    from services.kit.shared import Shared
+    from services.kit.shared.redis import Shared
 
 log = structlog.get_logger(__name__)
 

@@ -22,11 +22,11 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
 from services.kit.host import DeciderRunner, PerformerRunner
-from services.kit.kafka import GATHER_S, KafkaLog, pace, record_of, speaking
-from services.kit.kafka_stripes import Stripes
+from services.kit.kafka.log import GATHER_S, KafkaLog, pace, record_of, speaking
+from services.kit.kafka.stripes import Stripes
 from services.kit.log import Offsets, Record
-from services.kit.meter import Standing
 from services.kit.service import Performer
+from services.kit.watched.meter import Standing
 from services.kit.window import Window
 
 log = structlog.get_logger(__name__)

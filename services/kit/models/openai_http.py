@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from services.kit.chat import ChatReply, ChatRequest, ModelFailed
-from services.kit.openai_wire import (
+from services.kit.models.chat import ChatReply, ChatRequest, ModelFailed
+from services.kit.models.openai_wire import (
     MAX_REPLY_BYTES,
     failure_of,
     is_sim_named,
@@ -23,7 +23,7 @@ from services.kit.openai_wire import (
     request_body,
     scrub,
 )
-from services.kit.retry import AttemptFailed
+from services.kit.models.retry import AttemptFailed
 
 CONNECT_TIMEOUT_S: Final = 10.0
 # Shorter than the 5 s after which common servers drop an idle connection: else the two race, and a

@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from services.kit.chat import ChatReply, ChatRequest
+from services.kit.models.chat import ChatReply, ChatRequest
 
 TTL_S: Final = 24 * 3600
 MAX_BYTES: Final = 256 * 1024

@@ -1,4 +1,4 @@
-"""Makes the topics of the table on a Kafka cluster: ``python -m services.kit.provision``.
+"""Makes the topics of the table on a Kafka cluster: ``python -m services.kit.kafka.provision``.
 
 Run it before the services and after every upgrade; what is there already stays as it is. A topic with
 another number of partitions than the table's is refused, because that number cannot change any more.
@@ -20,7 +20,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from schemas.topics import KIB, TOPICS
-from services.kit.kafka import MAX_REQUEST_BYTES, REACH_S, closed, connection, reached, speaking
+from services.kit.kafka.log import MAX_REQUEST_BYTES, REACH_S, closed, connection, reached, speaking
 from services.kit.log import LogError
 from services.kit.settings import KitSettings, load
 
@@ -139,7 +139,7 @@ def _check_there(settings: KitSettings, topics: Iterable[str], there: Mapping[st
     if missing := [name for name in topics if name not in there]:
         raise LogError(
             f"{len(missing)} topics are missing at {settings.kafka}, {missing[0]} for one. "
-            "`python -m services.kit.provision` makes them"
+            "`python -m services.kit.kafka.provision` makes them"
         )
 
 
@@ -201,7 +201,7 @@ async def _until_visible(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command: 0 when all topics are there, 2 for wrong partitions, 1 for any other trouble."""
-    parser = argparse.ArgumentParser(prog="python -m services.kit.provision", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m services.kit.kafka.provision", description=__doc__)
     parser.add_argument("--check", action="store_true", help="make and change nothing, only look")
     parser.add_argument(
         "--replication",

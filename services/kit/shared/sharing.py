@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from services.kit.retry import Gate
+from services.kit.models.retry import Gate
 from services.kit.settings import KitSettings
 
 if TYPE_CHECKING:
-    from services.kit.shared import Shared
+    from services.kit.shared.redis import Shared
 
 START_S: Final = 20.0
 """How long ``check`` keeps trying."""
@@ -52,7 +52,7 @@ def shared_in(settings: KitSettings, *, seed: int = 0) -> Shared:
         SharedError: it is no URL of one.
         ImportError: the package redis is missing.
     """
-    from services.kit.shared import Shared
+    from services.kit.shared.redis import Shared
 
     return Shared(settings.redis.get_secret_value(), prefix=f"{settings.kafka_prefix}tds:", seed=seed)
 
@@ -61,7 +61,7 @@ def gate_on(shared: Shared | None) -> Gate | None:
     """What ``ModelRouter`` takes as its gate."""
     if shared is None:
         return None
-    from services.kit.gate import SharedGate
+    from services.kit.shared.gate import SharedGate
 
     return SharedGate(shared)
 
@@ -76,7 +76,7 @@ async def check(
     Raises:
         SharedError: with the reason.
     """
-    from services.kit.shared import FAILURES
+    from services.kit.shared.redis import FAILURES
 
     loop = asyncio.get_running_loop()
     until_s, failures = loop.time() + patience_s, 0

@@ -17,9 +17,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Literal, Protocol
 from urllib.parse import urlsplit
 
-from services.kit.chat import ChatModel, ChatReply, ChatRequest, ModelFailed
-from services.kit.openai_wire import INSTALL, is_sim_named
-from services.kit.retry import FailedAttempt, Gate, Retrying, RetryPolicy
+from services.kit.models.chat import ChatModel, ChatReply, ChatRequest, ModelFailed
+from services.kit.models.openai_wire import INSTALL, is_sim_named
+from services.kit.models.retry import FailedAttempt, Gate, Retrying, RetryPolicy
 
 Route = Literal["sim", "http", "litellm"]
 PREFLIGHT: Final = RetryPolicy(attempts=3, timeout_s=15.0)
@@ -76,7 +76,7 @@ def check(model: str, base_url: str = "") -> None:
         if importlib.util.find_spec("aiohttp") is None:
             raise ModelFailed("not_installed", f"aiohttp is missing: {INSTALL}", infrastructure=True)
     elif where == "litellm":
-        from services.kit import litellm_client
+        from services.kit.models import litellm_client
 
         litellm_client.check(model, base_url)
 
@@ -179,14 +179,14 @@ class _Probing:
 
 def _http_client() -> Client:
     try:
-        from services.kit.openai_http import OpenAIClient
+        from services.kit.models.openai_http import OpenAIClient
     except ImportError as error:
         raise ModelFailed("not_installed", f"{error}: {INSTALL}", infrastructure=True) from error
     return OpenAIClient()
 
 
 def _litellm_client() -> Client:
-    from services.kit.litellm_client import LiteLLMClient
+    from services.kit.models.litellm_client import LiteLLMClient
 
     return LiteLLMClient()
 

@@ -17,8 +17,9 @@ from aiokafka import TopicPartition as Place
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
-from services.kit import kafka_fetch, kafka_lenient
-from services.kit.kafka_refusal import refusal
+from services.kit.kafka import fetch as kafka_fetch
+from services.kit.kafka import lenient as kafka_lenient
+from services.kit.kafka.refusal import refusal
 from services.kit.log import Consumer, LogError, Offsets, Outgoing, Record, TopicPartition
 from services.kit.settings import KitSettings
 
@@ -253,7 +254,8 @@ class KafkaLog:
         partitions = {one["topic"]: sorted(part["partition"] for part in one["partitions"]) for one in found}
         for name in names:
             if not partitions.get(name):
-                raise LogError(f"the broker has no topic {name}; `python -m services.kit.provision` makes it")
+                advice = "`python -m services.kit.kafka.provision` makes it"
+                raise LogError(f"the broker has no topic {name}; {advice}")
             self._places[name] = [Place(name, one) for one in partitions[name]]
 
     async def committed(self, group: str) -> Offsets:
@@ -378,8 +380,8 @@ async def speaking(settings: KitSettings) -> AsyncIterator[None]:
     try:
         yield
     except UnknownTopicOrPartitionError as error:
-        message = f"a topic is missing at {settings.kafka} ({error}): `python -m services.kit.provision`"
-        raise LogError(message) from None
+        advice = "`python -m services.kit.kafka.provision` makes it"
+        raise LogError(f"a topic is missing at {settings.kafka} ({error}): {advice}") from None
     except TopicAuthorizationFailedError as error:
         message = f"user {settings.kafka_user!r} may not use a topic at {settings.kafka}: {error}"
         raise LogError(message) from None

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from services.kit.chat import ChatModel
+from services.kit.models.chat import ChatModel
 from services.kit.service import Service
 
 
@@ -24,7 +24,7 @@ def on_kafka(
     def attribute(name: str) -> Any:
         if name != "app":
             raise AttributeError(name)
-        from services.kit.kafka_host import hosted
+        from services.kit.kafka.host import hosted
 
         for module in warm:
             importlib.import_module(module)

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from services.kit.chat import ChatCall, ChatReply, ChatRequest, ModelFailed
-from services.kit.retry import AttemptFailed, retry_after_s
+from services.kit.models.chat import ChatCall, ChatReply, ChatRequest, ModelFailed
+from services.kit.models.retry import AttemptFailed, retry_after_s
 
 Json = dict[str, Any]
 

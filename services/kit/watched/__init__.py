@@ -1,0 +1,1 @@
+"""What a service tells of itself: log lines, metrics, traces, health."""
