@@ -60,7 +60,8 @@ def import_catalog(
         print_json(found)
     else:
         typer.echo("\n".join(importing.text(found)))
-        typer.echo(f"{target}: {found['tools']} tools of {found['servers']} servers, {size_bytes} bytes")
+        tools, servers = importing.many(found["tools"], "tool"), importing.many(found["servers"], "server")
+        typer.echo(f"{target}: {tools} of {servers}, {size_bytes} bytes")
     empty = [one["source"] for one in found["sources"] if not one["usable_tools"]]
     for source in empty:
         complain(f"{source}: nothing in it can be used", "warning")

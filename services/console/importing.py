@@ -168,20 +168,21 @@ def text(found: Json) -> Iterator[str]:
     """The report, for a reader."""
     for one in found["sources"]:
         yield (
-            f"{one['source']}: {_many(one['tools'], 'tool')} of {_many(one['servers'], 'server')}; "
-            f"{one['usable_tools']} usable, of {_many(one['usable_servers'], 'server')}"
+            f"{one['source']}: {many(one['tools'], 'tool')} of {many(one['servers'], 'server')}; "
+            f"{one['usable_tools']} usable, of {many(one['usable_servers'], 'server')}"
         )
         yield from _details(one)
         if one["unread"]:
             yield f"  {'not read':<10} {_counts(one['unread'])}"
     if len(found["sources"]) > 1:
-        yield f"all: {found['tools']} usable tools of {found['servers']} servers"
+        yield f"all: {many(found['tools'], 'usable tool')} of {many(found['servers'], 'server')}"
         yield from _details(found)
     yield "usable tools per domain:"
     for domain, count in sorted(found["domains"].items(), key=lambda pair: (-pair[1], pair[0])):
         yield f"  {count:>6}  {domain}"
     if found["judged_servers"]:
-        yield f"  ({found['judged_servers']} servers have no label: their domain is judged by their words)"
+        judged = many(found["judged_servers"], "server")
+        yield f"  ({judged} without a label: the domain is judged by the words)"
     if found["infeasible"]:
         yield f"infeasible, for want of a usable tool: {', '.join(found['infeasible'])}"
 
@@ -195,7 +196,8 @@ def _details(found: Json) -> Iterator[str]:
             yield f"  {key.replace('_', ' '):<10} {found[key]}"
 
 
-def _many(count: int, what: str) -> str:
+def many(count: int, what: str) -> str:
+    """``1 tool``, ``2 tools``."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
