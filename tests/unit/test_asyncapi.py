@@ -57,6 +57,7 @@ def test_the_committed_document_is_as_the_code_is(capsys):
     assert asyncapi.main(["--check"]) == 0, capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_another_process_writes_the_same_bytes(tmp_path):
     # Another hash seed, so that no set's order can be in it.
     command = [sys.executable, "-m", "services.console.asyncapi", "--write", str(tmp_path / "made.json")]

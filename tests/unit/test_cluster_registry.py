@@ -306,6 +306,7 @@ def test_an_unusable_server_is_rejected_with_a_reason_that_says_what_to_do(serve
     assert event.origin == "f:1"
 
 
+@pytest.mark.slow
 def test_whatever_passes_also_passes_the_metaschema():
     rng = random.Random("schemas")
     words = [
@@ -784,6 +785,7 @@ def fingerprint():
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", ["1", "2"])
 def test_the_hash_seed_makes_no_difference(seed):
     program = "from tests.unit.test_cluster_registry import fingerprint; print(fingerprint())"

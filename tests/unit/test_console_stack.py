@@ -224,6 +224,7 @@ async def until_quiet(at) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_after_an_upgrade_events_are_folded_again_and_the_dataset_is_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -273,6 +274,7 @@ def test_after_an_upgrade_events_are_folded_again_and_the_dataset_is_the_same(
     assert asyncio.run(story()) == expected
 
 
+@pytest.mark.slow
 def test_after_an_upgrade_commands_are_sent_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """The program did not know how to read one import."""
     (imported, *_), key = catalog_commands(MINE), "shop"

@@ -800,6 +800,7 @@ def interleaved(topics: list[list[Envelope]], rng: random.Random) -> list[Envelo
     return result
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_neither_interleaving_nor_duplicates_nor_restarts_change_a_decision(rng: random.Random) -> None:

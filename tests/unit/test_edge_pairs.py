@@ -119,6 +119,7 @@ def test_a_completely_read_server_marks_all_its_true_pairs() -> None:
     assert len([where for where, both in marks.items() if True in both]) >= 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("catalog", sorted(CATALOGS))
 def test_all_that_is_named_stands_in_the_catalog(catalog: str) -> None:
     real = servers(catalog)

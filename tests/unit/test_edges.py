@@ -330,6 +330,7 @@ def test_the_built_in_catalog_has_edges_of_its_own(capsys):
     assert any(edge["tool_a"] == "list_calendars" for edge in edges)
 
 
+@pytest.mark.slow
 def test_order_and_hash_seed_make_no_difference(tmp_path):
     program = "import sys; from services.console.cli import main; sys.exit(main(sys.argv[1:]))"
     wide = [*CATALOG, *(server(f"w{number}", SEARCH, FETCH, GEOCODE, WEATHER) for number in range(20))]

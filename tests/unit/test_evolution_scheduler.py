@@ -758,6 +758,7 @@ CAMPAIGNS = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     CAMPAIGNS, st.integers(0, 999), st.sets(st.integers(0, 30), max_size=8), st.randoms(use_true_random=False)
@@ -776,6 +777,7 @@ def test_no_order_and_no_crash_changes_what_is_decided(
             assert stage.commands[run] == straight.commands[run]
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(CAMPAIGNS, st.integers(0, 999), st.randoms(use_true_random=False))
 def test_pauses_do_not_change_what_is_decided(asked: CampaignSpec, seed: int, rng: random.Random) -> None:
@@ -1004,6 +1006,7 @@ print([payload(one.data) for one in stage.order])
 """
 
 
+@pytest.mark.slow
 def test_nothing_hangs_on_the_order_of_hashes() -> None:
     told = [
         subprocess.run(

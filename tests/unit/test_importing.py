@@ -103,6 +103,7 @@ def test_the_same_for_machines(folder, tmp_path, capsys):
     assert len(gzip.decompress(out.read_bytes()).splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_any_order_of_lines_and_any_hash_seed_give_the_same_bytes_and_so_does_a_second_import(
     tmp_path, capsys
 ):
@@ -128,6 +129,7 @@ def test_any_order_of_lines_and_any_hash_seed_give_the_same_bytes_and_so_does_a_
     assert (tmp_path / "again.jsonl").read_bytes() == made[0]
 
 
+@pytest.mark.slow
 def test_a_running_server_joins_files_and_the_catalog_makes_a_dataset(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     source, out = tmp_path / "dump.jsonl", tmp_path / "catalog.jsonl"

@@ -90,6 +90,7 @@ def shop_over(transport: str) -> Iterator[int]:
             process.terminate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("transport", "path"), [("streamable-http", "mcp"), ("sse", "sse")])
 def test_a_server_is_asked_over_http_and_its_secrets_are_not_told(transport, path):
     with shop_over(transport) as port:
@@ -168,6 +169,7 @@ def test_an_answer_that_is_too_large_is_not_taken():
     assert "1000000 bytes" in bad.reason
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_is_gone_afterwards_with_its_children():
     mark = f"mark-{os.getpid()}-{time.monotonic_ns()}"
     bad = only_bad(wild("hangs", mark))

@@ -358,6 +358,7 @@ def test_a_request_whose_client_was_killed_is_logged_and_not_completed(tmp_path:
     assert kinds == [("request", None), ("sending", None), ("reply", False)]
 
 
+@pytest.mark.slow
 def test_the_servers_run_as_processes_one_behind_the_other(tmp_path: Path) -> None:
     nonces, faults = tmp_path / "nonces.jsonl", tmp_path / "faults.jsonl"
     goal = "Please find order 7 and tell me where it is."

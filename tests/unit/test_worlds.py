@@ -551,6 +551,7 @@ def contradicts(schema: Any) -> bool:
     return any(contradicts(part) for part in schema.values())
 
 
+@pytest.mark.slow
 def test_results_of_real_tools_fit_their_output_schema() -> None:
     counts: Counter[str] = Counter()
     initial_s = call_s = 0.0
@@ -590,6 +591,7 @@ def test_results_of_real_tools_fit_their_output_schema() -> None:
     assert errors <= 0.01 * counts["calls"]
 
 
+@pytest.mark.slow
 def test_lifecycles_of_real_servers() -> None:
     """Created things are fetched, listed and changed, and are gone after a delete."""
     counts: Counter[str] = Counter()
@@ -661,6 +663,7 @@ def test_lifecycles_of_real_servers() -> None:
     assert counts["updated"] >= 30
 
 
+@pytest.mark.slow
 def test_real_servers_behave() -> None:
     """One in eight of the servers that can create: see ``tests.release.worlds``."""
     tally = Tally()
@@ -710,6 +713,7 @@ def test_results_are_more_than_an_echo() -> None:
     assert echoes[True] <= 0.02 * echoes[False], "some APIs answer with nothing but the ARN they were given"
 
 
+@pytest.mark.slow
 def test_phrases_and_labels_are_words() -> None:
     seen = 0
     for specs in [*sample("api_tools.jsonl.gz", 4, 120), *sample("mcp_servers.jsonl.gz", 4, 120)]:
@@ -750,6 +754,7 @@ print(digest.hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_same_bytes_under_any_hash_seed() -> None:
     servers("api_tools.jsonl.gz")
     made = [
