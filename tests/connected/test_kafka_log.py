@@ -77,7 +77,7 @@ class TestKafkaLog(LogContract):
     def test_a_topic_that_is_not_there_is_named(self, tmp_path):
         async def story(log):
             with pytest.raises(
-                LogError, match=r"no topic .*tds\.nothing; `python -m services\.kit\.provision`"
+                LogError, match=r"no topic .*tds\.nothing; `python -m services\.kit\.kafka\.provision`"
             ):
                 await log.consumer(["tds.nothing"], {}).poll(1, 1)
 

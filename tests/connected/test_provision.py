@@ -136,7 +136,7 @@ def test_another_number_of_partitions_is_refused_and_nothing_is_made(settings, t
 
 
 def test_missing_topics_are_told_and_not_made_by_looking(settings):
-    with pytest.raises(LogError, match=r"22 topics are missing.*services\.kit\.provision"):
+    with pytest.raises(LogError, match=r"22 topics are missing.*services\.kit\.kafka\.provision"):
         asyncio.run(verify_topics(settings))
     asyncio.run(there_is(settings, RUN_EVENTS.partitions))
     done = command(settings, "--check")
