@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 BATCH: Final = 500
 BATCH_WAIT_MS: Final = 20
 IDLE_S: Final = 1.0
-BUSY_GATHER_S: Final = 0.05
+LONG_GATHER_S: Final = 0.05
 """A run waits so long for its event to come back, at least, while others keep all hands busy."""
 GROUP: Final[dict[str, Any]] = {
     "ack_policy": AckPolicy.MANUAL,
@@ -221,14 +221,19 @@ class Share:
                 place, window.position((place.topic.removeprefix(self._log.prefix), place.partition))
             )
         if not self.assigned:
-            capacity = runner.host.capacity
-            pace(consumer, lambda: GATHER_S if capacity.free > 0 else BUSY_GATHER_S)
+            pace(consumer, self._gather_s)
             wait_longer(consumer)
         self.bounded = False
         self._bound(runner)
         self.assigned = True
         self._settled.set()
         log.info("assigned", service=self._group, own=spans(own), new=len(new), moved=moved)
+
+    def _gather_s(self) -> float:
+        """Short where hands are free and a run that is open may wait for what is read."""
+        runner = self._runner.result()
+        waits = runner.host.capacity.free > 0 and runner.window is not None and runner.window.open_keys
+        return GATHER_S if waits else LONG_GATHER_S
 
     def _bound(self, runner: PerformerRunner) -> None:
         """Pause the lead topic while enough keys are open; never before what was there has been folded."""
