@@ -30,7 +30,7 @@ Client = TypeVar("Client", AIOKafkaProducer, AIOKafkaConsumer, AIOKafkaAdminClie
 
 MAX_REQUEST_BYTES: Final = 6 * 1024 * 1024
 """More than any record of the topic table, headers included."""
-LINGER_MS: Final = 5
+LINGER_MS: Final = 2
 REQUEST_TIMEOUT_MS: Final = 30_000
 REACH_S: Final = 30.0
 """How long a broker that does not answer at the start is asked again."""
