@@ -26,6 +26,7 @@ from schemas.catalog import Cluster, ToolSpec
 from services.blueprint_planner.prompts import PlanDraft, PlanStep
 from services.sim.arguments import Unresolved, resolve_source
 from services.sim.json_schema import MISSING, alike, at, plain
+from services.worlds.fitting import leaves
 from services.worlds.world import World
 
 Json = dict[str, Any]
@@ -241,18 +242,6 @@ def determined(record: Json, passed: set[str]) -> Json:
         for name, value in record.items()
         if not isinstance(value, dict | list) and value is not None and plain(value) in passed
     }
-
-
-def leaves(value: Any) -> Iterator[Any]:
-    """All scalars of a JSON value."""
-    if isinstance(value, dict):
-        for part in value.values():
-            yield from leaves(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from leaves(part)
-    else:
-        yield value
 
 
 def complexity(steps: Sequence[Step], draft: PlanDraft, world: World, candidates: int) -> float:

@@ -273,46 +273,49 @@ def _readings(
     parameter: str, member: Json, holder: str, prefix: str, entities: tuple[str, ...]
 ) -> Iterator[Identity]:
     """The identities that a parameter may stand for, best first, without repetition."""
-    seen: set[Identity] = set()
+    parts = words(parameter)
+    if len(parts) == 2 and parts[0] in ROLES and parts[1] in ("id", "ids", "uuid") and not prefix:
+        found = [(parts[0], KINDS[parts[1]])]
+    else:
+        found = list(_either(parameter, holder))
+    yield from dict.fromkeys(found or _by_name(parameter, member, holder, prefix, entities))
+
+
+def _by_name(
+    parameter: str, member: Json, holder: str, prefix: str, entities: tuple[str, ...]
+) -> Iterator[Identity]:
     routed, first = bool(prefix), prefix == "/"
     description = member.get("description", "")
     named = kind_of(parameter)
-    found: list[Identity] = list(_either(parameter, holder))
-    parts = words(parameter)
-    if len(parts) == 2 and parts[0] in ROLES and parts[1] in ("id", "ids", "uuid") and not routed:
-        found = [(parts[0], KINDS[parts[1]])]
-    if found:
-        pass
-    elif named is not None:
+    glued = GLUED.fullmatch(parameter.lower())  # /orgunits/{orgid}
+    if named is not None:
         name, kind = named
         if name:
-            found.append((name, kind))
-            if holder:  # the route may say more: {task_id} under /metric_task/
-                found.insert(0 if holder.endswith(f"_{name}") else 1, (holder, kind))
+            own = (name, kind)
+            if not holder:
+                yield own
+            else:  # the route may say more: {task_id} under /metric_task/
+                held = (holder, kind)
+                yield from (held, own) if holder.endswith(f"_{name}") else (own, held)
         elif holder:
-            found.append((holder, kind))
+            yield holder, kind
         elif kind in DISTINCTIVE:
-            found.append(("", kind))
+            yield "", kind
         elif kind in ("id", "uuid", "slug", "number", "arn") and entities and not routed:
-            found.extend((name, kind) for name in entities)
+            yield from ((name, kind) for name in entities)
         elif kind in ("id", "name") and first and entities:
-            found.append((entities[0], kind))
+            yield entities[0], kind
     elif routed and holder and (entity(parameter) == holder or holder.endswith("_" + entity(parameter))):
         # /repos/{repo}: the description or the type must say by what it is named.
         kinds = [kind for kind in ("slug", "name") if re.search(rf"\b{kind}\b", description, re.IGNORECASE)]
         if BY_ID.search(description) or types_of(member) == {"integer"}:
             kinds = ["id"]
-        found.extend((holder, kind) for kind in kinds or ["id"])
-    elif routed and not holder and GLUED.fullmatch(parameter.lower()):
-        found.append((GLUED.fullmatch(parameter.lower())[1], "id"))  # type: ignore[index]
-    elif routed and holder and (GLUED.fullmatch(parameter.lower()) or words(parameter)[-1:] == ("no",)):
-        glued = GLUED.fullmatch(parameter.lower())  # /orgunits/{orgid}, /accounts/{accountNo}
-        found.extend([(holder, "id"), (glued[1], "id")] if glued else [(holder, "number"), (holder, "id")])
+        yield from ((holder, kind) for kind in kinds or ["id"])
+    elif routed and glued:
+        yield from ((holder, "id"), (glued[1], "id")) if holder else ((glued[1], "id"),)
+    elif routed and holder and words(parameter)[-1:] == ("no",):  # /accounts/{accountNo}
+        yield from ((holder, "number"), (holder, "id"))
     elif not routed and BY_ID.search(description[:80]) and len(words(parameter)) <= 2:
-        found.append((entity(parameter), "id"))
+        yield entity(parameter), "id"
         if entity(parameter).endswith("_id"):
-            found.append((entity(parameter).removesuffix("_id"), "id"))
-    for identity in found:
-        if identity not in seen:
-            seen.add(identity)
-            yield identity
+            yield entity(parameter).removesuffix("_id"), "id"

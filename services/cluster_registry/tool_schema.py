@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -322,8 +322,13 @@ def _pointed(root: Json, ref: str) -> object:
         return root
     if not ref.startswith("#/"):
         return None
-    node: Any = root
-    for part in ref[2:].split("/"):
+    node = walked(root, ref[2:].split("/"))
+    return node if isinstance(node, dict | bool) else None
+
+
+def walked(node: Any, steps: Iterable[str]) -> Any:
+    """What the steps of a JSON pointer, as they stand in a reference, lead to from ``node``, or None."""
+    for part in steps:
         step = unquote(part).replace("~1", "/").replace("~0", "~")
         if isinstance(node, Mapping) and step in node:
             node = node[step]
@@ -331,7 +336,7 @@ def _pointed(root: Json, ref: str) -> object:
             node = node[int(step)]
         else:
             return None
-    return node if isinstance(node, dict | bool) else None
+    return node
 
 
 def _compiles(pattern: str) -> bool:

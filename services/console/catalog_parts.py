@@ -17,7 +17,7 @@ def in_parts(about: Json, tools: list[Any], max_server_bytes: int) -> Iterator[J
 
     Tools whose annotations have a path are kept together by the first segment that tells paths apart.
     """
-    room = max_server_bytes - _size_bytes(about) - 1_000
+    room = max_server_bytes - size_bytes(about) - 1_000
     parts = _parts(tools, room)
     for number, part in enumerate(parts, start=1):
         title = {"name": f"{about['name']} ({number} of {len(parts)})"} if len(parts) > 1 else {}
@@ -25,7 +25,7 @@ def in_parts(about: Json, tools: list[Any], max_server_bytes: int) -> Iterator[J
 
 
 def _parts(tools: list[Any], room_bytes: int) -> list[list[Any]]:
-    sizes = [_size_bytes(tool) + 1 for tool in tools]
+    sizes = [size_bytes(tool) + 1 for tool in tools]
     if len(tools) <= MAX_TOOLS and sum(sizes) <= room_bytes:
         return [tools]
     paths = [_segments(tool) for tool in tools]
@@ -66,5 +66,6 @@ def _shared(paths: list[list[str]]) -> int:
     return shared
 
 
-def _size_bytes(value: Any) -> int:
+def size_bytes(value: Any) -> int:
+    """Bytes of a value as JSON."""
     return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))

@@ -7,12 +7,11 @@ Only words that say something about values are kept. Nothing is ever fetched.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any, Final, Literal
-from urllib.parse import unquote
+from typing import Final, Literal
 
 from schemas.catalog import Json
+from services.cluster_registry.tool_schema import walked
+from services.console.catalog_parts import size_bytes
 
 MAX_REFS: Final = 3
 MAX_DEPTH: Final = 12
@@ -80,16 +79,7 @@ class Document:
         if not ref.startswith("#"):
             text = f"{ref[:120]!r} is outside the document, and nothing is fetched; bundle it into one file"
             raise Refused("external_reference", text)
-        node: Any = self.root
-        for part in ref[1:].split("/")[1:]:
-            step = unquote(part).replace("~1", "/").replace("~0", "~")
-            if isinstance(node, Mapping) and step in node:
-                node = node[step]
-            elif isinstance(node, list) and step.isdigit() and int(step) < len(node):
-                node = node[int(step)]
-            else:
-                return None
-        return node
+        return walked(self.root, ref[1:].split("/")[1:])
 
     def schema(self, node: object, side: Side) -> Json:
         """The plain schema of ``node``; ``{}`` where nothing is said, or where it is too large.
@@ -104,7 +94,7 @@ class Document:
             except _TooLarge:
                 made = None
             self.nodes_left -= reader.nodes
-            if made is not None and _size_bytes(made) <= MAX_BYTES:
+            if made is not None and size_bytes(made) <= MAX_BYTES:
                 return made
         return {}
 
@@ -170,7 +160,7 @@ class _Reader:
         examples = node.get("examples")
         example = examples[0] if isinstance(examples, list) and examples else None
         for key, value in (("default", node.get("default")), ("example", node.get("example", example))):
-            if value is not None and _size_bytes(value) <= VALUE_LENGTH:
+            if value is not None and size_bytes(value) <= VALUE_LENGTH:
                 out[key] = value
         for key in KEPT:
             if key in node:
@@ -251,7 +241,3 @@ def _text(value: object) -> str:
         if isinstance(value, str)
         else ""
     )
-
-
-def _size_bytes(value: object) -> int:
-    return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))

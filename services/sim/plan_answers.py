@@ -24,6 +24,7 @@ from services.sim.vocabulary import (
 )
 from services.sim.wording import ORDINALS
 from services.worlds.credentials import is_credential
+from services.worlds.fitting import leaves
 from services.worlds.words import singular
 
 MAX_CHARACTERS: Final = 60
@@ -163,7 +164,7 @@ def reportable(steps: Sequence[Planned], facts: dict[str, Fact]) -> Iterator[tup
     A value that the user said, or that an argument carried, tells the user nothing and proves nothing.
     """
     said = [spell(fact.value).lower() for fact in facts.values()]
-    passed = {literal_or(value) for step in steps for value in leaves_of(step.values)}
+    passed = {literal_or(value) for step in steps for value in leaves(step.values)}
     held = {fact.label for fact in facts.values()}
     last = steps[-1].wave
     places = shown_by(steps)
@@ -302,18 +303,6 @@ def by_place(label: str, step: Planned, steps: Sequence[Planned]) -> str:
 def one_record(one: Planned, other: Planned) -> bool:
     """Whether two steps returned the same record, by its own id."""
     return same(one.meaning.entity, other.meaning.entity) and bool({*names_of(one)} & {*names_of(other)})
-
-
-def leaves_of(value: Any) -> Iterator[Any]:
-    """All scalars of a JSON value."""
-    if isinstance(value, dict):
-        for part in value.values():
-            yield from leaves_of(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from leaves_of(part)
-    else:
-        yield value
 
 
 def literal_or(value: Any) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Iterator
 from typing import Any, Final, TypeGuard
 
 from services.worlds.patterns import compiled
@@ -176,6 +177,18 @@ def copied(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [part if type(part) in SCALARS else copied(part) for part in value]
     return value
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """All scalars of a JSON value."""
+    if isinstance(value, dict):
+        for part in value.values():
+            yield from leaves(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from leaves(part)
+    else:
+        yield value
 
 
 def dice(*parts: Any) -> random.Random:

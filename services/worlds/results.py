@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from schemas.catalog import Json, ToolSpec
 from services.worlds.entities import stripped
-from services.worlds.fitting import fits
+from services.worlds.fitting import fits, leaves
 from services.worlds.meaning import Reading
 from services.worlds.records import Model, Record
 from services.worlds.rendering import Renderer
@@ -84,9 +84,7 @@ class Results:
             if isinstance(one, dict) and record.id[:1] != "~":
                 for name, value in state["records"].get(record.collection, {}).get(record.id, {}).items():
                     one.setdefault(name, value)
-                    if (
-                        norm(name) not in own.primary
-                    ):  # what was written, whatever a field of this name usually is
+                    if norm(name) not in own.primary:  # as it was written, whatever it usually is
                         one[name] = value
                 for parent, held in record.parents.items():
                     one.setdefault(f"{parent}_id", held)
@@ -124,16 +122,8 @@ class Results:
 
 def _repeats(result: Any, arguments: Json) -> bool:
     """Whether every value of a result stands in the arguments."""
-    said = {str(value) for value in _leaves(arguments)}
-    return all(str(value) in said for value in _leaves(result))
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, (dict, list)):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _leaves(part)
-    else:
-        yield value
+    said = {str(value) for value in leaves(arguments)}
+    return all(str(value) in said for value in leaves(result))
 
 
 def natural(reading: Reading, primary: set[str]) -> Json:

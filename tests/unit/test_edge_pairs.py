@@ -7,14 +7,12 @@ import gzip
 import json
 import re
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PAIRS = ROOT / "benchmarks" / "edges" / "pairs.jsonl"
-DATA = ROOT.parent / "shared" / "data"
+from benchmarks.edges.pairs import DATA, PAIRS
+
 TEXTS = ("catalog", "server_a", "tool_a", "server_b", "tool_b", "parameter", "kind", "reason", "half")
 WHERE = TEXTS[:6]
 CATALOGS = {"mcp_servers", "api_tools"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import gzip
 import hashlib
 import json
 import os
@@ -36,10 +35,11 @@ from services.worlds.vocabulary import called
 from services.worlds.words import article, label, plural, singular, tokens
 from services.worlds.world import World
 from tests.release.worlds import CATALOGS, Tally, try_servers
+from tests.support import real_servers
+from tests.support.read_results import contradicts
+from tests.support.real_servers import DATA
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 CHECKOUT = Path(__file__).resolve().parents[2]
-NAME = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 # a small service of our own
@@ -503,21 +503,7 @@ def servers(file: str) -> list[list[ToolSpec]]:
     path = DATA / file
     if not path.exists():
         pytest.skip(f"{path} is not here: the real definitions cannot be tried")
-    found: list[list[ToolSpec]] = []
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        for line in lines:
-            server = json.loads(line)
-            specs: dict[str, ToolSpec] = {}
-            for raw in server["tools"]:
-                name = NAME.sub("_", raw["name"])[:64]
-                notes = raw.get("annotations") or {}
-                specs.setdefault(name, ToolSpec(
-                    server=str(server["id"]), name=name, description=raw.get("description") or "",
-                    input_schema=raw.get("inputSchema") or {}, output_schema=raw.get("outputSchema"),
-                    method=notes.get("method") or "", path=notes.get("path") or "", original_name=raw["name"],
-                ))  # fmt: skip
-            found.append(list(specs.values()))
-    return found
+    return [specs for _, specs in real_servers.servers(path)]
 
 
 def sample(file: str, seed: int, count: int, size: int = 5) -> list[list[ToolSpec]]:
@@ -532,23 +518,6 @@ def arguments(world: World, state: Any, spec: ToolSpec, rng: random.Random) -> d
         known = world.known(state, spec.name, name, given)
         given[name] = rng.choice(known) if known else world.invent(spec.name, name, rng)
     return given
-
-
-def contradicts(schema: Any) -> bool:
-    """Whether no value can fit: some enum has no member of the declared type or pattern."""
-    if isinstance(schema, list):
-        return any(contradicts(part) for part in schema)
-    if not isinstance(schema, dict):
-        return False
-    options = schema.get("enum")
-    if isinstance(options, list) and options:
-        rest = {key: value for key, value in schema.items() if key not in {"enum", "description"}}
-        if not any(Draft202012Validator(rest).is_valid(option) for option in options):
-            return True
-    pattern = schema.get("pattern")
-    if isinstance(pattern, str) and pattern.startswith("/"):
-        return True
-    return any(contradicts(part) for part in schema.values())
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """The log on Kafka: the EventLog port over aiokafka, without a consumer group of its own.
 
 Who reads here reads whole topics from a place it knows: deciders, references, replay, the console. What
-performers share out among replicas is in ``kafka_share``.
+performers share out among replicas is in ``share``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from aiokafka import TopicPartition as Place
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
-from services.kit.kafka import fetch as kafka_fetch
-from services.kit.kafka import lenient as kafka_lenient
+from services.kit.kafka import fetch, lenient
 from services.kit.kafka.refusal import refusal
 from services.kit.log import Consumer, LogError, Offsets, Outgoing, Record, TopicPartition
 from services.kit.settings import KitSettings
 
-kafka_lenient.install()
-kafka_fetch.install()
+lenient.install()
+fetch.install()
 
 Client = TypeVar("Client", AIOKafkaProducer, AIOKafkaConsumer, AIOKafkaAdminClient)
 
@@ -317,7 +316,7 @@ def pace(consumer: AIOKafkaConsumer, gather_s: Callable[[], float]) -> None:
     waits, ``gather_s()`` and a little for each partition. What comes when nothing came before comes at once.
     """
     fetcher = consumer._fetcher  # noqa: SLF001  (no public way; a test holds it to the pinned version)
-    fetch, loop, earliest = fetcher._proc_fetch_request, asyncio.get_running_loop(), 0.0  # noqa: SLF001
+    once, loop, earliest = fetcher._proc_fetch_request, asyncio.get_running_loop(), 0.0  # noqa: SLF001
 
     async def paced(*request: Any) -> bool:
         nonlocal earliest
@@ -325,7 +324,7 @@ def pace(consumer: AIOKafkaConsumer, gather_s: Callable[[], float]) -> None:
             await asyncio.sleep(max(0.0, earliest - loop.time()))
         except asyncio.CancelledError:
             return False  # as the fetch itself does: whoever closes the consumer awaits it
-        brought: bool = await fetch(*request)
+        brought: bool = await once(*request)
         if brought:
             earliest = loop.time() + gather_s() + GATHER_PLACE_S * len(consumer.assignment())
         return brought
