@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,13 +24,17 @@ class Broker:
 
 @contextmanager
 def brokers() -> Iterator[Broker]:
-    """Those that TDS_TEST_KAFKA and TDS_TEST_REDIS name, else containers for as long as the block runs."""
+    """Those that TDS_TEST_KAFKA and TDS_TEST_REDIS name, else containers for as long as the block runs.
+
+    On Linux no port proxy stands before the containers, as none does inside the compose network.
+    """
+    near = sys.platform == "linux"
     kafka, redis = os.environ.get("TDS_TEST_KAFKA"), os.environ.get("TDS_TEST_REDIS")
     with ExitStack() as opened:
         if (not kafka or not redis) and (why := engine_missing()):
             raise SystemExit(f"error: {why}; start one, or set TDS_TEST_KAFKA and TDS_TEST_REDIS")
         if not kafka:
-            kafka = opened.enter_context(kafka_container()).bootstrap
+            kafka = opened.enter_context(kafka_container(near=near)).bootstrap
         if not redis:
-            redis = opened.enter_context(redis_container()).url
+            redis = opened.enter_context(redis_container(near=near)).url
         yield Broker(kafka, redis, uuid.uuid4().hex[:8])

@@ -18,6 +18,7 @@ import structlog
 from schemas.codec import Undecodable
 from schemas.envelope import PREFIX, Envelope
 from schemas.topics import TOPIC_OF
+from services.kit.alone import ALONE
 from services.kit.chain import Sealed, seal
 from services.kit.dead import bury, envelope_of
 from services.kit.fold import Fold
@@ -445,6 +446,7 @@ class PerformerRunner(Runner):
     async def _perform(self, window: Window, task: Task, slot: Slot) -> None:
         kind, began = type(task.effect).__name__, time.perf_counter()
         outcome: Outcome = "not_performed"
+        ALONE.set(task.alone)  # each effect is a task, and so has a context of its own
         try:
             with correlated(run=task.key), self.host.tracing.effect(self.service.name, task.key, kind):
                 drafts, outcome = await self._attempt(window, task)
@@ -469,6 +471,7 @@ class PerformerRunner(Runner):
                 log.warning("effect failed", service=self.performer.name, attempt=attempt, error=repr(error))
                 if attempt == EFFECT_ATTEMPTS:
                     return window.gave_up(task, error), "gave_up"
+                ALONE.set(False)  # it may have had its reply already
             attempt += 1
 
     async def _commit_regularly(self) -> None:

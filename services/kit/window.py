@@ -47,6 +47,8 @@ class Entry:
     closed: bool = False
     step: Step | None = None
     """What is due, where it could not be handed out yet."""
+    alone: bool = False
+    """Nobody else can have worked on it: it began after this instance had read its partition to the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Task:
     heads: Mapping[str, Head]
     order: int
     """Of the entry that it was decided for: a key may move away and come back."""
+    alone: bool = False
+    """Whether no other instance can have performed anything for the key."""
 
 
 class Window:
@@ -130,6 +134,8 @@ class Window:
         for offsets in (self._begun, self._positions, self._behind):
             for place in [one for one in offsets if self._lane(one) not in {*own, REFERENCES}]:
                 del offsets[place]
+        for entry in self._entries.values():
+            entry.alone = False
         self._own = own
         self._begin(start, ends)
         self._ready = []
@@ -262,6 +268,7 @@ class Window:
     def _open(self, record: Record) -> Entry:
         self._count += 1
         entry = Entry(record.key, self._count, record.partition, self.service.initial(record.key))
+        entry.alone = record.partition not in self._late
         self._entries[record.key] = entry
         return entry
 
@@ -295,7 +302,7 @@ class Window:
                 self._close(entry)
             elif len(tasks) < capacity:
                 entry.performing = True
-                tasks.append(Task(key, step.effect, dict(entry.chain.heads), order))
+                tasks.append(Task(key, step.effect, dict(entry.chain.heads), order, entry.alone))
             else:
                 entry.queued, entry.step = True, step
                 heapq.heappush(self._ready, (order, key))

@@ -13,6 +13,7 @@ import pytest
 import redis
 import structlog
 
+from services.kit.alone import ALONE
 from services.kit.models.chat import ChatReply, ChatRequest, ModelFailed
 from services.kit.models.retry import RetryPolicy
 from services.kit.models.router import ModelRouter
@@ -84,6 +85,27 @@ async def until(condition) -> None:
 
 
 # Kept replies
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_run_that_no_other_replica_had_is_not_looked_up(settings, alone):
+    """It is sent at once while there is no limit, and its reply is kept all the same."""
+
+    async def scene():
+        async with limited_server() as server:
+            async with replica(settings) as (router, _):
+                await router.complete(request_to(server))
+            async with replica(settings) as (router, _):
+                await router.complete(request_to(server, "run-2"))
+                ALONE.set(alone)
+                await router.complete(request_to(server))
+                await router.complete(request_to(server, "run-3"))
+            async with replica(settings) as (router, _):
+                ALONE.set(False)
+                await router.complete(request_to(server, "run-3"))
+            return len(server.arrivals)
+
+    assert asyncio.run(scene()) == (4 if alone else 3)
 
 
 def test_a_reply_outlives_the_replica_that_asked(settings):
@@ -208,11 +230,14 @@ def test_who_gives_up_waiting_disturbs_nobody(settings):
 # The pace
 
 
-def test_two_replicas_share_what_a_server_allows(settings):
+@pytest.mark.parametrize("alone", [False, True])
+def test_two_replicas_share_what_a_server_allows(settings, alone):
+    """Whether each attempt waits for Redis's word, or only where the pace is not known."""
     allowed, seconds, settled_s, workers = 60.0, 6.0, 2.5, 16
 
     async def work(router: ModelRouter, name: str, server, until_s: float, slowest: list[float]):
         async def worker(number: int):
+            ALONE.set(alone)
             for turn in range(10_000):
                 began_s = time.monotonic()
                 if began_s > until_s:

@@ -69,19 +69,32 @@ class KafkaServer:
 
 
 @contextmanager
-def kafka_container(*settings: str) -> Iterator[KafkaServer]:
-    """Run a broker as the stack's is set up; ``settings`` are more lines of its server.properties."""
+def kafka_container(*settings: str, near: bool = False) -> Iterator[KafkaServer]:
+    """Run a broker as the stack's is set up; ``settings`` are more lines of its server.properties.
+
+    ``near``: on the network of this machine, as services in the stack's own network reach it: without the
+    engine's port proxy between them. Only on Linux.
+    """
     port = free_port()
-    lines = (
-        f"advertised.listeners=INTERNAL://localhost:9092,EXTERNAL://127.0.0.1:{port}",
-        "group.initial.rebalance.delay.ms=0",
-        *settings,
-    )
+    outside = f"EXTERNAL://127.0.0.1:{port}"
+    lines = ("group.initial.rebalance.delay.ms=0", *settings)
+    if near:
+        inside, controller = f"INTERNAL://127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+        lines += (
+            f"listeners={inside},{outside},CONTROLLER://{controller}",
+            f"advertised.listeners={inside},{outside}",
+            f"controller.quorum.voters=1@{controller}",
+        )
+    else:
+        lines += (f"advertised.listeners=INTERNAL://localhost:9092,{outside}",)
     command = ["sh", "/etc/tds-kafka/start.sh"]
     container = DockerContainer(KAFKA_IMAGE)
     container.with_command([*command, *(word for line in lines for word in ("--override", line))])
     container.with_volume_mapping(str(CONFIGURATION), "/etc/tds-kafka", "ro")
-    container.ports["19092/tcp"] = ("127.0.0.1", port)
+    if near:
+        container.with_kwargs(network_mode="host")
+    else:
+        container.ports["19092/tcp"] = ("127.0.0.1", port)
     container.waiting_for(LogMessageWaitStrategy(STARTED).with_startup_timeout(timedelta(seconds=START_S)))
     with container:
         yield KafkaServer(container.get_wrapped_container(), f"127.0.0.1:{port}")

@@ -49,13 +49,15 @@ class RedisServer:
 
 
 @contextmanager
-def redis_container(password: str = "") -> Iterator[RedisServer]:
-    """Run a Redis that keeps nothing on disk."""
+def redis_container(password: str = "", *, near: bool = False) -> Iterator[RedisServer]:
+    """Run a Redis that keeps nothing on disk; ``near`` as in ``kafka_container``."""
     port = free_port()
     command = [
         "redis-server",
+        "--port",
+        str(port if near else 6379),
         "--bind",
-        "0.0.0.0",
+        "127.0.0.1" if near else "0.0.0.0",
         "--protected-mode",
         "no",
         "--save",
@@ -65,7 +67,10 @@ def redis_container(password: str = "") -> Iterator[RedisServer]:
     ]
     container = DockerContainer(IMAGE)
     container.with_command([*command, *(["--requirepass", password] if password else [])])
-    container.ports["6379/tcp"] = ("127.0.0.1", port)
+    if near:
+        container.with_kwargs(network_mode="host")
+    else:
+        container.ports["6379/tcp"] = ("127.0.0.1", port)
     with container:
         server = RedisServer(container.get_wrapped_container(), port, password)
         server.wait_until_up()

@@ -366,6 +366,19 @@ def test_a_result_for_a_key_that_moved_away_and_came_back_is_no_event():
     assert len(driver.window.performed(new, drafts, TIME)) == 1
 
 
+def test_only_a_key_that_began_after_its_partition_was_read_to_its_end_was_in_no_other_hands():
+    _, writer, driver = started(command(A, "1"), command(C, "1"))
+    writer.put(command(B, "1"))
+    driver.deliver_all()
+    alone = {task.key: task.alone for task in driver.due()}
+    assert alone == {A: False, B: True, C: False}
+    moved(driver, {0, 1})  # it may have been away
+    driver.settle()
+    writer.put(command(B, "2"))
+    driver.deliver_all()
+    assert {task.key: task.alone for task in driver.due()} == {B: False}
+
+
 # --- the window: rivals --------------------------------------------------------------------------------
 
 

@@ -52,6 +52,8 @@ GROUP: Final[dict[str, Any]] = {
     "isolation_level": "read_uncommitted",
 }
 """Everything that has a default is said here; see docs/adr/0008."""
+FEW: Final = 16
+"""Records that are folded at a stretch; between two stretches whatever else is due has its turn."""
 OPEN_PER_EFFECT: Final = 4
 """A replica takes no new keys while it has so many open for each effect that it may perform at once."""
 FEWEST_OPEN: Final = 64
@@ -120,6 +122,7 @@ class Share:
         self._failed = failed
         self._runner: asyncio.Future[PerformerRunner] = asyncio.Future()
         self._settled = asyncio.Event()
+        self._assignments = 0
         self.assigned = False
         """Whether an assignment has been received, be it an empty one."""
         self.bounded = False
@@ -190,14 +193,19 @@ class Share:
             if not self._settled.is_set():
                 await self._settled.wait()
                 return
-            runner = await self._runner
-            await runner.take(records)
+            runner, assignment = await self._runner, self._assignments
+            for start in range(0, len(records), FEW):
+                await runner.take(records[start : start + FEW])
+                await asyncio.sleep(0)
+                if self._assignments != assignment:
+                    return
             self._bound(runner)
         except Exception as error:  # noqa: BLE001
             self._failed(error)
 
     async def _revoked(self) -> None:
         self._settled.clear()
+        self._assignments += 1
         runner = await self._runner
         await runner.commit()
 

@@ -1,8 +1,10 @@
 """What stands before each attempt at a model when replicas share a Redis: kept replies, and the shared pace.
 
 One round trip before an attempt answers both questions, so a kept reply costs neither a request nor a place
-in the pace; what came of the attempt is sent without waiting for it. Without Redis nothing is kept, and a
-replica goes at its share of the pace that was last known.
+in the pace; what came of the attempt is sent without waiting for it. Neither is there a wait where both
+answers are known: nobody can have kept a reply for a run that this replica alone has had, and where there
+was no limit just now there is none; Redis is told of such attempts later. Without Redis nothing is
+kept, and a replica goes at its share of the pace that was last known.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from services.kit.alone import ALONE
 from services.kit.models.chat import ChatReply, ChatRequest
 from services.kit.models.retry import AttemptFailed
 from services.kit.shared import pace, replies
@@ -45,19 +48,25 @@ class SharedGate:
         kept = look_at = replies.key(self.shared.prefix, request)
         limit = f"{self.shared.prefix}pace:{request.model}@{request.base_url}"
         last = self._last.setdefault(limit, pace.LastKnown())
+        if ALONE.get() and not self.shared.gone and (free_at := last.free_at(clock())):
+            last.untold += 1
+            last.sent(clock())
+            return SharedPermit(self, kept, limit, last, sent_at=free_at)
         until_s, ticket = clock() + PATIENCE_S, b""
         while True:
-            answer = await self.shared.ask("EVALSHA", self._enter, 2, look_at, limit, ticket)
+            untold = last.tell()
+            answer = await self.shared.ask("EVALSHA", self._enter, 2, look_at, limit, ticket, untold)
             if answer is None:
                 await self._pause(min(last.wait_s(clock()), until_s - clock()))
                 return SharedPermit(self, kept, limit, last)
             if answer[0] == pace.HIT:
+                last.untold += untold
                 if (reply := replies.load(answer[1])) is not None:
                     return reply
                 look_at = ""  # it is no reply: the one to come takes its place
                 continue
             if answer[0] == pace.FREE:
-                last.forget()
+                last.unlimited(answer[1], clock())
                 last.sent(clock())
                 return SharedPermit(self, kept, limit, last, sent_at=answer[1])
             _, now, wait, ticket, rate, sent = answer
@@ -90,15 +99,17 @@ class SharedPermit:
         if self.kept and (text := replies.dump(reply)) is not None:
             shared.send("SET", self.kept, text, "EX", replies.TTL_S)
         if self.limited:
-            shared.send("EVALSHA", self.gate.told, 1, self.limit, "good")
+            shared.send("EVALSHA", self.gate.told, 1, self.limit, "good", self.last.tell())
 
     def failed(self, failure: AttemptFailed) -> None:
         """Slow down if the server asked for it; other failures say nothing about the pace."""
         if failure.code != "rate_limited" and failure.retry_after_s is None:
             return
+        self.last.doubt()
         hold_s = failure.retry_after_s or 0.0
         if self.sent_at and not self.gate.shared.gone:
             hold = f"{hold_s:.3f}"
-            self.gate.shared.send("EVALSHA", self.gate.told, 1, self.limit, self.sent_at, hold)
+            untold = self.last.tell()
+            self.gate.shared.send("EVALSHA", self.gate.told, 1, self.limit, self.sent_at, hold, untold)
         else:
             self.last.pushed_back(hold_s, asyncio.get_running_loop().time())

@@ -3,9 +3,10 @@
 The state of a pace is one hash in Redis, changed by two scripts, each atomic and with Redis's clock:
 
 - ``ENTER`` looks a kept reply up and, if there is none, asks for permission to send. Without a limit it
-  only counts. Under one, whoever asks draws a ticket; a clock that runs at ``rate`` tickets a second says
-  whose turn it is, so replicas are served in the order in which they came, and all who wait are slowed when
-  the rate falls. Who must wait comes again with the ticket.
+  only counts, and for ``TRUST_S`` a replica need not ask again: what it sends meanwhile it tells of with its
+  next word, be it to either script. Under one, whoever asks draws a ticket; a clock that runs at ``rate``
+  tickets a second says whose turn it is, so replicas are served in the order in which they came, and all who
+  wait are slowed when the rate falls. Who must wait comes again with the ticket.
 - ``TOLD`` hears what came of an attempt. A push-back (429, or any failure with Retry-After) stops the clock
   for as long as Retry-After says and multiplies the rate by ``BETA``: the rate of what was sent in the last
   seconds if there was no limit yet. Push-backs of attempts sent before the last cut say nothing new and
@@ -28,6 +29,8 @@ FLOOR: Final = 0.1
 """Requests a second that are always allowed."""
 LONGEST_HOLD_S: Final = 60.0
 QUIET_S: Final = 10.0
+TRUST_S: Final = 0.25
+"""How long a replica that was told of no limit sends without asking again."""
 IDLE_S: Final = 180
 """How long an unused state is kept; longer than any wait for a ticket."""
 
@@ -48,7 +51,7 @@ local hold, cut, busy = f[9] or 0, f[10] or 0, f[11] or 0
 if tick > now then -- the clock was set back: nothing may wait until it is as late again
   tick, hold, cut, busy = now, math.min(hold, now), math.min(cut, now), math.min(busy, now)
 end
-local sent = (f[1] or 0) * math.exp(math.min(0, at - now) / {tau})
+local sent = (f[1] or 0) * math.exp(math.min(0, at - now) / {tau}) + tonumber(ARGV[#ARGV])
 if sent < 0.01 then since = now end
 local speed = sent / ({tau} * (1 - math.exp(-math.max(1, now - since) / {tau})))
 if rate then clock = clock + rate * math.max(0, now - math.max(tick, hold)) end
@@ -144,6 +147,11 @@ class LastKnown:
     next_s: float = 0.0
     own: float = 0.0
     own_s: float = 0.0
+    free: float = 0.0
+    """Redis's clock when it last said that there is no limit; ``free_s``: ours."""
+    free_s: float = -math.inf
+    untold: int = 0
+    """Attempts that Redis has not been told of."""
 
     def sent(self, now_s: float) -> None:
         """This replica was given leave to send."""
@@ -155,10 +163,26 @@ class LastKnown:
         own = self.own * math.exp((self.own_s - now_s) / TAU_S)
         share = min(1.0, own / sent_by_all) if sent_by_all > 0 else 1.0
         self.rate, self.until_s = max(FLOOR, rate * share), now_s + IDLE_S
+        self.doubt()
 
-    def forget(self) -> None:
-        """There is no limit."""
+    def unlimited(self, redis_now: bytes, now_s: float) -> None:
+        """Redis said that there is no limit, and what its clock shows."""
         self.rate = math.inf
+        self.free, self.free_s = float(redis_now), now_s
+
+    def tell(self) -> int:
+        """How many attempts Redis has not been told of, which is done now."""
+        untold, self.untold = self.untold, 0
+        return untold
+
+    def doubt(self) -> None:
+        """There may be a limit."""
+        self.free_s = -math.inf
+
+    def free_at(self, now_s: float) -> bytes:
+        """What Redis's clock shows about now, while there surely is no limit; else empty."""
+        passed_s = now_s - self.free_s
+        return b"%.6f" % (self.free + passed_s) if passed_s < TRUST_S else b""
 
     def wait_s(self, now_s: float) -> float:
         """How long to wait before sending; the place is taken."""
@@ -170,5 +194,6 @@ class LastKnown:
 
     def pushed_back(self, hold_s: float, now_s: float) -> None:
         """The server pushed back while Redis was gone."""
+        self.doubt()
         self.rate = max(FLOOR, self.rate * BETA)
         self.next_s = max(self.next_s, now_s + min(hold_s, LONGEST_HOLD_S))
