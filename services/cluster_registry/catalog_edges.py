@@ -16,7 +16,7 @@ from services.cluster_registry.edges import infer
 from services.cluster_registry.normalize import normalize
 from services.cluster_registry.resources import resources
 
-MAX_SOURCES: Final = 12
+MAX_SOURCES: Final = 8
 """Edges within a server into one parameter."""
 
 

@@ -179,13 +179,15 @@ def _is_new_value(target: Resource, need: Need) -> bool:
     if target.verb == "update":
         if own and target.subjects and (need.first or (need.required and not kind)):
             return False
-        return not need.required or (
-            kind not in REFERENCES if not own and not spoken else kind != "id" and own
-        )
+        if not need.required:
+            return own or kind not in IDS - {""}
+        return kind not in REFERENCES if not own and not spoken else kind != "id" and own
     if target.verb in ("list", "search"):
         if target.verb == "search" and target.subjects and need.parameter.lower() in ("name", "title"):
             return True
-        if not own and kind in ("name", "key", "slug") and target.subjects and FILTER.search(need.said):
+        if not own and kind in ("key", "slug") and target.subjects:
+            return False
+        if not own and kind == "name" and target.subjects and FILTER.search(need.said):
             return False
         return (own and not need.required) or (kind not in IDS and not need.required)
     if target.subjects and not own and kind in ("name", "key", "slug", "code", "symbol"):
@@ -195,11 +197,13 @@ def _is_new_value(target: Resource, need: Need) -> bool:
 
 def _own(target: Resource, name: str, kind: str) -> bool:
     """The tool is about this entity, or (for what it may be called) its description begins with it."""
-    if name in target.entities:
+    if name in target.entities and not (target.subjects and target.verb == "create"):
         return True
     if not target.subjects:
         return False
     about = set(target.entities)
+    if target.verb == "create":  # add_tasks_to_project is about tasks
+        about = {"_".join(one.noun) for one in target.subjects if one.told in ("both", "name")} or about
     if kind in ("name", "title"):
         about.update("_".join(one.noun) for one in target.subjects if one.told in ("both", "text"))
     return any(
@@ -248,6 +252,8 @@ def _candidates(
             if of_another(source.route, need.prefix):
                 continue
             if need.parameter.lower().startswith("parent") and not found.own:
+                continue
+            if target.verb == "update" and not need.required and not found.own:
                 continue
             confidence = producer.strength - loss
             paired = bool(need.prefix) and source.route == need.prefix and found.own

@@ -127,7 +127,7 @@ def needs(tool: Json, route: str, entities: tuple[str, ...]) -> Iterator[Need]:
             continue
         member, many = raw, False
         if raw.get("type") == "array":
-            items = raw.get("items")
+            items = raw.get("items", {})
             if not isinstance(items, dict) or "enum" in items:
                 continue
             member, many = items, True

@@ -60,6 +60,8 @@ NOUNS: Final = word_set(
     "file event session item action page field host metric column property attribute client country currency "
     "language region resource version type"
 )
+KEYED: Final = frozenset({"file", "event", "session", "page"})
+"""Of these, what is told by a key."""
 # These identify by themselves, whatever they are found in.
 DISTINCTIVE: Final = frozenset({"sku", "isbn", "barcode", "iban", "ticker"})
 # "next page token", "request id", "parent id": not the identity of an entity that another tool asks for.
@@ -111,7 +113,7 @@ def kind_of(name: str) -> Identity | None:
         return (singular(parts[1]), "id") if parts[0] == "id" and len(parts) == 2 else None
     qualifier = [word for word in parts[:-1] if not word.isdigit()]
     if qualifier and (
-        (set(qualifier) <= QUALIFIERS and not (kind in ("id", "uuid") and _noun(qualifier)))
+        (set(qualifier) <= QUALIFIERS and not (kind in ("id", "uuid", "key") and _noun(qualifier, kind)))
         or qualifier[0] in ("external", "parent", "next", "previous")
     ):
         return None
@@ -121,7 +123,7 @@ def kind_of(name: str) -> Identity | None:
         return None
     if kind in ("token", "hash", "domain") and not qualifier:
         return None
-    if kind == "token" or (kind == "key" and qualifier and qualifier[-1] in QUALIFIERS):
+    if kind == "token" or (kind == "key" and qualifier and qualifier[-1] in QUALIFIERS - KEYED):
         return None
     if (
         kind == "name"
@@ -134,6 +136,8 @@ def kind_of(name: str) -> Identity | None:
     return "_".join([*qualifier[:-1], singular(qualifier[-1])]), kind
 
 
-def _noun(qualifier: list[str]) -> bool:
+def _noun(qualifier: list[str], kind: str) -> bool:
     """Words that else only qualify name something here: a result file, but no next page."""
+    if kind == "key" and qualifier[-1] not in KEYED:
+        return False
     return qualifier[-1] in NOUNS and (len(qualifier) == 1 or qualifier[0] in NOUNS | {"result"})
