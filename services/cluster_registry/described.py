@@ -78,6 +78,13 @@ def sources(tools: Sequence[Resource]) -> dict[str, list[Source]]:
     """By noun, the tools without output schema that yield it, the most trustworthy first."""
     found: dict[str, list[Source]] = defaultdict(list)
     for tool in tools:
+        if (
+            tool.schemaless
+            and not tool.route
+            and tool.verb == "search"
+            and set(words(tool.name)) <= {"search", "all", "global", "everything"}
+        ):
+            found[""].append(Source(tool, ANYTHING, "anything", "name"))
         if not tool.subjects or tool.verb in ("delete", "update"):
             continue
         if (
@@ -90,8 +97,6 @@ def sources(tools: Sequence[Resource]) -> dict[str, list[Source]]:
         if tool.verb == "act" and not STARTS.intersection(words(tool.name)):
             base = 0.0
         given = _given(tool)
-        if tool.verb == "search" and set(words(tool.name)) <= {"search", "all", "global", "everything"}:
-            found[""].append(Source(tool, ANYTHING, "anything", "name"))
         best: dict[str, Source] = {}
         for number, subject in enumerate(tool.subjects):
             noun = canonical("_".join(subject.noun)).split("_")
