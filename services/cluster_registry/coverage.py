@@ -13,8 +13,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from services.cluster_registry.edges import Link
 from services.cluster_registry.resources import Resource
+from services.cluster_registry.routed import Link
 
 Group = tuple[int, ...]
 """Indices of the tools of one cluster, rising."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from services.cluster_registry.needs import Need
+from services.cluster_registry.needs import ALONE, Need
 from services.cluster_registry.resources import Resource
 from services.cluster_registry.subjects import FILLERS
 from services.cluster_registry.text import singular, word_set, words
@@ -30,6 +30,8 @@ STARTS: Final = word_set("send submit start launch run copy import execute publi
 """Acts that make something new and tell its id: a message, a job, a run."""
 LEAST: Final = 0.5
 """Weaker than this is not looked at."""
+ANYTHING: Final = 0.64
+"""A plain ``search`` finds whatever the server has."""
 STARTED: Final = 0.68
 """An act yields the id of what it starts."""
 NOMINAL: Final[Mapping[str, str]] = {
@@ -57,7 +59,8 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
 QUALIFYING: Final = word_set(
     "positive negative source target parent from to new old default other base destination start end first "
     "second third optional current root original input output selected related child main primary existing "
-    "seed reference my user's assigned given specific sender recipient owner sub top origin dest src dst"
+    "seed reference my user's assigned given specific sender recipient owner sub top origin dest src dst "
+    "add remove"
 )
 
 
@@ -75,6 +78,13 @@ def sources(tools: Sequence[Resource]) -> dict[str, list[Source]]:
     """By noun, the tools without output schema that yield it, the most trustworthy first."""
     found: dict[str, list[Source]] = defaultdict(list)
     for tool in tools:
+        if (
+            tool.schemaless
+            and not tool.route
+            and tool.verb == "search"
+            and set(words(tool.name)) <= {"search", "all", "global", "everything"}
+        ):
+            found[""].append(Source(tool, ANYTHING, "anything", "name"))
         if not tool.subjects or tool.verb in ("delete", "update"):
             continue
         if (
@@ -102,7 +112,7 @@ def sources(tools: Sequence[Resource]) -> dict[str, list[Source]]:
                 continue
             for drop in range(min(len(noun), 4)):
                 key = "_".join(noun[drop:])
-                if key in given:
+                if key in given or (tool.verb != "search" and any(key.endswith(f"_{one}") for one in given)):
                     continue
                 one = Source(tool, strength - 0.03 * min(drop, 2), "_".join(noun), subject.told)
                 if key not in best or best[key].strength < one.strength:
@@ -130,7 +140,9 @@ def _given(tool: Resource) -> set[str]:
     given: set[str] = set()
     for need in tool.needs:
         if need.required or tool.verb not in ("list", "search", "create"):
-            for name, kind in need.identities:
+            # "The ID of the list whose cards to retrieve" gives a list: what the name says is believed first.
+            surely = need.identities[: need.sure] if need.parameter.lower() not in ALONE else ()
+            for name, kind in surely or need.identities:
                 if kind in ("name", "title") and tool.verb in ("search", "create"):
                     continue
                 given.update(names_of(name))
@@ -162,6 +174,10 @@ def offers(
     target: Resource, need: Need, index: Mapping[str, Sequence[Source]], ambient: bool
 ) -> Iterator[tuple[Source, Identity, float]]:
     """The sources of a need, each with the identity it gives and a confidence (not yet a threshold)."""
+    if target.verb == "get" and need.required and need.first and need.identities:
+        name, kind = need.identities[0]
+        if kind in MADE and name in target.entities:
+            yield from ((one, (name, kind), ANYTHING) for one in index.get("", ()))
     for rank, (name, kind) in enumerate(need.identities):
         if kind == "title" and not name:
             yield from _titles(target, index)

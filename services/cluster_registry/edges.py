@@ -12,28 +12,34 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from services.cluster_registry.described import Source, offers, sources
+from services.cluster_registry.described import QUALIFYING, Source, offers, sources
 from services.cluster_registry.mentions import mentions
 from services.cluster_registry.needs import Need
 from services.cluster_registry.resources import Resource
-from services.cluster_registry.text import singular, words
+from services.cluster_registry.routed import (
+    GENERATED,
+    KEYS,
+    MAX_PRODUCERS,
+    Link,
+    held,
+    holding,
+    of_another,
+    plainly_lists,
+    types_fit,
+)
+from services.cluster_registry.text import words
 from services.cluster_registry.typed import Giver, Taker
 from services.cluster_registry.vocabulary import PEOPLE, ROLES, Identity
-from services.cluster_registry.yields import Path, Yield
+from services.cluster_registry.yields import Yield
 
-MAX_PRODUCERS: Final = 24
-"""Tools looked at per identity: keeps inference near-linear in the number of tools."""
 MAX_SOURCES: Final = 3
 """Edges into one parameter."""
 MIN_CONFIDENCE: Final = 0.6
 MENTIONED: Final = 0.93
 """Confidence where a parameter's description names the tool that its value comes from."""
+FEW: Final = 3
 AMBIENT_SHARE: Final = 0.6
 """A parameter that so large a share of a server's tools needs is context (an account, a tenant)."""
-# What a service makes up when something is created; a name or an address was the caller's own input.
-GENERATED: Final = frozenset(
-    {"id", "uuid", "uid", "sid", "arn", "gid", "urn", "key", "number", "symbol", "sha"}
-)
 
 IDS: Final = frozenset({"id", "uuid", "sid", "gid", "uid", ""})
 FILTER: Final = re.compile(r"\bfilter|\bbelong|\bwithin\b|\bonly\b", re.IGNORECASE)
@@ -47,29 +53,9 @@ QUALIFIED: Final = 0.13
 ASSUMED: Final = 0.27
 ASSUMED_THERE: Final = 0.18
 """What is lost where no schema shows the id; /dictionaries is surer to list dictionaries than others."""
-HELD: Final = {"list": 0.8, "search": 0.8, "get": 0.74}
-STARTED: Final = frozenset({("create",), ("add",), ("post",), ("start",), ("submit",), ("new",)})
-FEW: Final = 3
-KEYS: Final = ("id", "uuid", "uid", "gid", "sid", "key", "slug", "number", "code", "arn", "name")
-"""What tells records of one route apart, the likeliest first."""
-
 # How far a tool of this verb can be trusted to give a *new* identity of its own entity, or of another.
 OWN: Final = {"list": 0.9, "search": 0.9, "create": 0.88, "get": 0.78, "act": 0.66, "update": 0.55}
 FOREIGN: Final = {"list": 0.72, "search": 0.72, "get": 0.74, "create": 0.6, "act": 0.56, "update": 0.5}
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """One edge between tools of one server, by their indices."""
-
-    source: int
-    target: int
-    parameter: str
-    path: Path
-    evidence: str
-    confidence: float
-    as_text: bool = False
-    """A number that has to be written as a text, or the other way: the value does not fit as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +72,7 @@ def infer(tools: Sequence[Resource], max_sources: int = MAX_SOURCES) -> list[Lin
     """
     producers = _producers(tools)
     described = sources(tools)
-    holding = _holding(tools)
+    routes = holding(tools)
     ambient = _ambient(tools)
     named = mentions(tools)
     givers = _givers(tools)
@@ -100,7 +86,7 @@ def infer(tools: Sequence[Resource], max_sources: int = MAX_SOURCES) -> list[Lin
                 ambiently = need.identities[0] in ambient
                 found.extend(_candidates(target, need, producers, ambiently))
                 found.extend(_described(target, need, described, ambiently))
-            found.extend(_held(target, need, holding))
+            found.extend(held(target, need, routes))
             if need.parameter in taken:
                 found.extend(_typed(target, taken[need.parameter], givers))
             found.extend(_mentioned(target, need, tools, named.get((target.index, need.parameter), ())))
@@ -128,6 +114,11 @@ def _producers(tools: Sequence[Resource]) -> dict[Identity, list[_Producer]]:
             if not found.path:
                 strength -= ASSUMED_THERE if tool.route.count("/") == 1 else ASSUMED
             index[found.identity].append(_Producer(tool, found, strength))
+            name, kind = found.identity
+            modifier, _, short = name.partition("_")
+            qualified = found.named and not found.own and kind in IDS and modifier in QUALIFYING
+            if short and qualified and (short, kind) not in echoes:  # a source account is an account
+                index[short, kind].append(_Producer(tool, found, strength - 0.04))
     for found_producers in index.values():
         found_producers.sort(
             key=lambda producer: (-producer.strength, producer.tool.index, producer.found.path)
@@ -141,7 +132,7 @@ def _echoes(tool: Resource) -> set[Identity]:
     for need in tool.needs:
         if need.required or tool.verb not in ("list", "search", "create") or _only(tool, need):
             sure = 1 if tool.verb == "create" and need.prefix else max(1, need.sure)
-            given.update(need.identities[:sure])
+            given.update(need.identities if need.parameter.lower() == "id" else need.identities[:sure])
     if tool.route.endswith("/children"):  # others of the kind that was given
         given -= {(name, kind) for name, kind in given if name in tool.entities}
     return given
@@ -179,6 +170,8 @@ def _is_new_value(target: Resource, need: Need) -> bool:
     if need.prefix:
         return False
     name, kind = need.identities[0]
+    if words(need.parameter)[:1] == ("parent",):
+        return False
     own = not name or _own(target, name, kind)
     spoken = not target.route and not own and need.required  # names are how such tools are told of others
     if target.verb == "create":
@@ -186,13 +179,15 @@ def _is_new_value(target: Resource, need: Need) -> bool:
     if target.verb == "update":
         if own and target.subjects and (need.first or (need.required and not kind)):
             return False
-        return not need.required or (
-            kind not in REFERENCES if not own and not spoken else kind != "id" and own
-        )
+        if not need.required:
+            return own or kind not in IDS - {""}
+        return kind not in REFERENCES if not own and not spoken else kind != "id" and own
     if target.verb in ("list", "search"):
         if target.verb == "search" and target.subjects and need.parameter.lower() in ("name", "title"):
             return True
-        if not own and kind in ("name", "key", "slug") and target.subjects and FILTER.search(need.said):
+        if not own and kind in ("key", "slug") and target.subjects:
+            return False
+        if not own and kind == "name" and target.subjects and FILTER.search(need.said):
             return False
         return (own and not need.required) or (kind not in IDS and not need.required)
     if target.subjects and not own and kind in ("name", "key", "slug", "code", "symbol"):
@@ -202,11 +197,13 @@ def _is_new_value(target: Resource, need: Need) -> bool:
 
 def _own(target: Resource, name: str, kind: str) -> bool:
     """The tool is about this entity, or (for what it may be called) its description begins with it."""
-    if name in target.entities:
+    if name in target.entities and not (target.subjects and target.verb == "create"):
         return True
     if not target.subjects:
         return False
     about = set(target.entities)
+    if target.verb == "create":  # add_tasks_to_project is about tasks
+        about = {"_".join(one.noun) for one in target.subjects if one.told in ("both", "name")} or about
     if kind in ("name", "title"):
         about.update("_".join(one.noun) for one in target.subjects if one.told in ("both", "text"))
     return any(
@@ -231,7 +228,7 @@ def _readings(need: Need, producers: dict[Identity, list[_Producer]]) -> Iterato
         short
         and kind in IDS - {""}
         and not need.prefix
-        and not any(one in producers for one in need.identities)
+        and not any(one.found.own for identity in need.identities for one in producers.get(identity, ()))
     ):
         yield (short, kind), QUALIFIED  # an APN credential is a credential
 
@@ -248,17 +245,21 @@ def _candidates(
             if special and source.route != need.prefix:  # a task, but not one of these tasks
                 continue
             as_text = found.types == {"integer"} and need.types == {"string"} and bool(need.prefix)
-            if source.index == target.index or not (as_text or _types_fit(found.types, need.types)):
+            if source.index == target.index or not (as_text or types_fit(found.types, need.types)):
                 continue
             if ambient and not _tells(source, found):
                 continue
-            if found.own and _of_another(source.route, need.prefix):
+            if of_another(source.route, need.prefix):
+                continue
+            if need.parameter.lower().startswith("parent") and not found.own:
+                continue
+            if target.verb == "update" and not need.required and not found.own:
                 continue
             confidence = producer.strength - loss
             paired = bool(need.prefix) and source.route == need.prefix and found.own
             if paired and source.verb in ("list", "search", "create"):
                 confidence += 0.07
-            if not found.path and source.route and not (paired or _plainly_lists(source)):
+            if not found.path and source.route and not (paired or plainly_lists(source)):
                 continue
             if not need.required:
                 confidence -= 0.1
@@ -285,53 +286,6 @@ def _candidates(
                     confidence=round(min(confidence, 0.99), 3),
                     as_text=as_text,
                 )
-
-
-def _holding(tools: Sequence[Resource]) -> dict[str, list[Resource]]:
-    """By route, the tools that list or make what stands under it: /accounts for /accounts/{no}."""
-    found: dict[str, list[Resource]] = defaultdict(list)
-    for tool in tools:
-        last = tool.route.rpartition("/")[2]
-        started = tool.verb == "act" and words(tool.name)[:1] in STARTED
-        if (tool.verb in ("list", "search", "create", "get") or started) and last and "{" not in last:
-            found[tool.route].append(tool)
-    return found
-
-
-def _held(target: Resource, need: Need, holding: dict[str, list[Resource]]) -> Iterator[Link]:
-    """Edges by the route alone, whatever the parameter is called."""
-    for source in holding.get(need.prefix, ())[:MAX_PRODUCERS] if need.prefix else ():
-        if source.index == target.index:
-            continue
-        kind = need.identities[0][1] if need.identities else "id"
-        one = _key(source, kind)
-        made = source.verb in ("create", "act")
-        if kind not in GENERATED and (made or (one is None and source.yields)):
-            continue
-        confidence = HELD.get(source.verb, 0.72) - (0.12 if one is None else 0.0)
-        # What a route holds is what it names, though the one is called a number and the other a text.
-        as_text = one is not None and not _types_fit(one.types, need.types)
-        if one is None and not source.opaque:
-            continue
-        yield Link(
-            source=source.index,
-            target=target.index,
-            parameter=need.parameter,
-            path=one.path if one else (),
-            evidence=f"{source.route} ({source.name}, {source.verb}) holds what "
-            f"{need.prefix}/{{{need.parameter}}} ({target.name}) names",
-            confidence=round(confidence, 3),
-            as_text=as_text,
-        )
-
-
-def _key(source: Resource, kind: str) -> Yield | None:
-    """By what a tool tells its own entity apart: by this kind, or an id by any."""
-    own = [one for one in source.yields if one.own and one.identity[1] in KEYS]
-    own = [one for one in own if one.identity[1] == kind] or (own if kind == "id" else [])
-    if source.verb in ("create", "act"):
-        own = [one for one in own if one.identity[1] in GENERATED]
-    return min(own, key=lambda one: (KEYS.index(one.identity[1]), one.path), default=None)
 
 
 def _described(target: Resource, need: Need, index: dict[str, list[Source]], ambient: bool) -> Iterator[Link]:
@@ -387,14 +341,6 @@ def _mentioned(
         yield Link(index, target.index, need.parameter, (), evidence, MENTIONED)
 
 
-def _of_another(route: str, prefix: str) -> bool:
-    """/videos/collections holds others than /images/collections/{id} names."""
-    if "{" in route + prefix or route == prefix or not (route and prefix):
-        return False
-    (above, _, last), (other, _, named) = route.rpartition("/"), prefix.rpartition("/")
-    return last == named and bool(above) and bool(other)
-
-
 def _tells(source: Resource, found: Yield) -> bool:
     """What a whole server works on is told by tools whose purpose it is."""
     if found.own and source.verb in ("list", "search", "create"):
@@ -408,25 +354,6 @@ def _best_per_source(ranked: Sequence[Link], max_sources: int) -> list[Link]:
         if link.source not in kept and len(kept) < max_sources:
             kept[link.source] = link
     return list(kept.values())
-
-
-def _plainly_lists(source: Resource) -> bool:
-    """``/languages/{id}/lexemes`` lists lexemes, whatever stands before it; so does one whose name agrees."""
-    if source.route.rpartition("/")[0].endswith("}"):
-        return True
-    if source.verb not in ("list", "search"):
-        return False
-    if source.verb == "list" and source.route.count("/") == 1:  # /dictionaries lists dictionaries
-        return True
-    if len(source.entities) != 1 or "__" in source.name:
-        return False
-    return source.entities[0].rpartition("_")[2] in {singular(word) for word in words(source.name)}
-
-
-def _types_fit(found: frozenset[str], needed: frozenset[str]) -> bool:
-    """A value of the one type can stand as the other, unchanged."""
-    numbers = {"integer", "number"}
-    return not found or not needed or bool(found & needed) or bool(found & numbers and needed & numbers)
 
 
 def _evidence(source: Resource, target: Resource, need: Need, found: Yield, paired: bool) -> str:

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from schemas.catalog import Cluster, Edge, Json, ToolSpec
 from services.cluster_registry.coverage import clusters
-from services.cluster_registry.edges import Link, infer
+from services.cluster_registry.edges import infer
 from services.cluster_registry.normalize import canonical
 from services.cluster_registry.resources import resources
+from services.cluster_registry.routed import Link
 
 MAX_CLUSTER_TOOLS: Final = 64
 

@@ -26,6 +26,9 @@ NO_SOURCE: Final = re.compile(
     r"[^.;]*$",
     re.IGNORECASE,
 )
+ROUTE: Final = re.compile(r"(?<![\w:/])/[A-Za-z][\w.-]*(?:/[\w.-]+)*")
+METHOD: Final = re.compile(r"(?:GET|POST)\s+[`'\"]?$")
+LEAST_ROUTE: Final = 4
 BESIDE: Final = 50
 """Characters before a tool's name that say what it is named for."""
 
@@ -35,6 +38,11 @@ def mentions(tools: Sequence[Resource]) -> dict[tuple[int, str], list[int]]:
     by_name: dict[str, int] = {}
     for tool in tools:
         by_name.setdefault(tool.name, tool.index)
+    routes = _routes(tools)
+    for tool in tools:  # "from the result of 'arrivalBoard'", which is /arrivalBoard/{id}
+        head = tool.route.split("/")[1:2]
+        if head and tool.index in routes.get(f"/{head[0]}".lower(), ()):
+            by_name.setdefault(head[0], tool.index)
     by_noun: dict[str, int] = {}
     common = common_words([tool.name for tool in tools])
     for tool in tools:
@@ -45,10 +53,34 @@ def mentions(tools: Sequence[Resource]) -> dict[tuple[int, str], list[int]]:
     found: dict[tuple[int, str], list[int]] = {}
     for tool in tools:
         for need in tool.needs:
-            named = [*_named(need.said, by_name), *_standing_in(need.said, by_noun)]
+            named = [*_named(need.said, by_name), *_at(need.said, routes), *_standing_in(need.said, by_noun)]
             sources = [index for index in named if index != tool.index]
             if sources:
                 found[tool.index, need.parameter] = sources[:MAX_NAMED]
+    return found
+
+
+def _routes(tools: Sequence[Resource]) -> dict[str, list[int]]:
+    """By route without what it ends in in braces, the tools there that may yield something."""
+    found: dict[str, list[int]] = {}
+    for tool in tools:
+        if tool.route and tool.verb not in ("delete", "update"):
+            route = tool.route.partition("/{")[0] if tool.route.endswith("}") else tool.route
+            if "{" not in route and len(route) > LEAST_ROUTE:
+                found.setdefault(route.lower(), []).append(tool.index)
+    return found
+
+
+def _at(text: str, routes: dict[str, list[int]]) -> list[int]:
+    """The tools whose route a text names as the source: "received from /api/v1/screenshot/create"."""
+    found: list[int] = []
+    for match in ROUTE.finditer(text[:READ_CHARS]):
+        before = METHOD.sub("", text[max(0, match.start() - BESIDE) : match.start()])
+        if not SOURCE.search(before) or NO_SOURCE.search(before):
+            continue
+        parts = match[0].lower().rstrip("/").split("/")[1:]
+        tails = ("/" + "/".join(parts[at:]) for at in range(min(len(parts), 4)))
+        found.extend(next((routes[tail] for tail in tails if tail in routes), [])[:2])
     return found
 
 

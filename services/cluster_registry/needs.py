@@ -76,6 +76,9 @@ ALONE: Final = frozenset({"id", "name", "title", "key", "slug", "number", "addre
 """Parameters that say how something is told, and not what."""
 TOLD_BY: Final = frozenset({"name", "title", "address", "number", "code"})
 """Kinds that a description is believed only if the parameter's own name says them, too."""
+BOUND: Final = re.compile(r"(?:since|until|max|min|before|after)_?id", re.IGNORECASE)
+"""Where a page of results begins or ends."""
+PARENT: Final = frozenset({"parent_id", "parentid", "parent_uuid", "parent-id"})
 ONE_WORD: Final = frozenset({"udid", "uuid", "guid", "pid", "sid", "serial", "hash"})
 """Ids that are called by their format."""
 FREE: Final = word_set(
@@ -114,14 +117,17 @@ def needs(tool: Json, route: str, entities: tuple[str, ...]) -> Iterator[Need]:
     required = set(schema.get("required", []))
     holders = _route_holders(route)
     first = next((name for name in properties(schema) if name in required), "")
+    secret = any("secret" in name.lower() for name in properties(schema))
     for number, (parameter, raw) in enumerate(properties(schema).items()):
         if number >= MAX_PARAMETERS:
             return
         if not isinstance(raw, dict) or "enum" in raw or "const" in raw:
             continue
+        if BOUND.fullmatch(parameter) or (secret and entity(parameter) == "client_id"):
+            continue
         member, many = raw, False
         if raw.get("type") == "array":
-            items = raw.get("items")
+            items = raw.get("items", {})
             if not isinstance(items, dict) or "enum" in items:
                 continue
             member, many = items, True
@@ -137,6 +143,8 @@ def needs(tool: Json, route: str, entities: tuple[str, ...]) -> Iterator[Need]:
         needed = parameter in required or bool(prefix)
         found = list(_readings(parameter, member, holder, prefix, entities))
         sure = len(found)
+        if parameter.lower() in PARENT and entities:  # another of the kind
+            found.append((entities[-1], "id"))
         if not prefix or parameter.lower() in ALONE:
             found.extend(_told(parameter, said))
         if route and not (found or prefix) and types <= {"string"} and len(words(parameter)) <= 2:

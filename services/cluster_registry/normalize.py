@@ -26,6 +26,7 @@ from services.cluster_registry.usable import (
     FEW,
     FURNITURE,
     is_placeholder,
+    lists_all,
     takes_nothing,
 )
 
@@ -231,7 +232,10 @@ def _unusable(tool: ToolSpec, raw: Json, name: str, *, lost: bool) -> str:
         return f"pseudo_tool: part of a hosting site, not of the server: {clean(said, 80)!r}"
     if tool.input_schema["properties"] or tool.input_schema.get("$comment") == RECOVERED or tool.path:
         return ""
-    if not tool.description and (is_placeholder(said) or BOILERPLATE.match(said)):
+    wordless = not tool.description and (is_placeholder(said) or BOILERPLATE.match(said))
+    if wordless and lists_all(name):
+        return ""
+    if wordless:
         return f"pseudo_tool: neither description nor parameters: {clean(said, 80)!r}"
     if lost and not takes_nothing(name, tool.description):
         return (

@@ -7,12 +7,13 @@ the paper gives no rule.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from schemas.catalog import Json
-from services.cluster_registry.needs import VERSION, Need, needs
+from services.cluster_registry.needs import VERSION, WRITTEN, Need, needs
 from services.cluster_registry.subjects import Subject, common_words, named, subjects, told
 from services.cluster_registry.text import singular, words
 from services.cluster_registry.typed import Giver, Taker, gives, takes
@@ -24,11 +25,13 @@ from services.cluster_registry.vocabulary import (
     VERBS,
     WRAPPERS,
     entity,
+    kind_of,
 )
 from services.cluster_registry.yields import Yield, properties, yielded
 
 MANY: Final = 20
 """Catalogs cut objects off about here."""
+BARE: Final = re.compile(r"/([A-Za-z_-]{3,})/\{([A-Za-z_-]{3,})\}")
 STATES: Final = frozenset(
     {"status", "details", "settings", "stats", "statistics", "preferences", "credentials", "news"}
 )
@@ -64,7 +67,18 @@ def resources(tools: Sequence[Json]) -> list[Resource]:
     """The resource views of the tools of one server, each given as the JSON of a ToolSpec."""
     common = common_words([tool["name"] for tool in tools])
     base = _base([_route(tool.get("path", "")) for tool in tools])
-    return [resource(index, tool, common, base) for index, tool in enumerate(tools)]
+    bare = _bare(tool.get("path", "") for tool in tools)
+    return [resource(index, tool, common, base, bare) for index, tool in enumerate(tools)]
+
+
+def _bare(paths: Iterable[str]) -> frozenset[str]:
+    """What the routes of a server call by its name alone: ``/cardholders/{cardholder}``."""
+    return frozenset(
+        entity(match[1])
+        for path in paths
+        for match in BARE.finditer(path)
+        if entity(match[1]) == entity(match[2]) and kind_of(match[2]) is None and match[2] not in WRITTEN
+    )
 
 
 def _base(routes: Sequence[str]) -> str:
@@ -82,8 +96,17 @@ def _base(routes: Sequence[str]) -> str:
     return "".join(f"/{segment}" for segment in shared)
 
 
-def resource(index: int, tool: Json, common: frozenset[str] = frozenset(), base: str = "") -> Resource:
-    """The resource view of one tool, of whose server all names have ``common`` words, all routes ``base``."""
+def resource(
+    index: int,
+    tool: Json,
+    common: frozenset[str] = frozenset(),
+    base: str = "",
+    bare: frozenset[str] = frozenset(),
+) -> Resource:
+    """The resource view of one tool, of whose server all names have ``common`` words, all routes ``base``.
+
+    ``bare``: see ``yielded``.
+    """
     name, method = tool["name"], tool.get("method", "")
     route = _route(tool.get("path", "")).removeprefix(base)
     parts = _name_parts(name, route)
@@ -96,7 +119,7 @@ def resource(index: int, tool: Json, common: frozenset[str] = frozenset(), base:
         found = subjects(parts, description, common)
         verb = _told_verb(verb, method, parts, description, found)
         entities = _with_told(entities, named(parts, common), found)
-    yields = tuple(yielded(output, entities)) if output else ()
+    yields = tuple(yielded(output, entities, bare)) if output else ()
     group = "/".join(part for part in route.split("/") if part and "{" not in part and part not in ACTIONS)
     return Resource(
         index=index,

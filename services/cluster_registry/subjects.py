@@ -44,7 +44,8 @@ FILLERS: Final = word_set(
 SINGLE: Final = word_set("specific single particular given one")
 PLAIN: Final = word_set(
     "detail details info information data list lists batch batches result results record records overview "
-    "metadata full all available entries content contents json index"
+    "metadata full all available entries content contents json index ranking rankings standing standings "
+    "leaderboard listing listings"
 )
 """Words at the end of a tool's name that do not change what it is about."""
 THINGS: Final = word_set("list lists record records entries")
@@ -127,7 +128,7 @@ def _phrase(parts: Sequence[str]) -> Noun:
             nouns = []
             continue
         nouns.append(word)
-    while len(nouns) > 1 and nouns[-1] in PLAIN:
+    while len(nouns) > 1 and (nouns[-1] in PLAIN or nouns[-1] in KIND_WORDS):
         nouns.pop()
     if not nouns or (nouns[-1] in PLAIN and nouns[-1] not in THINGS):
         return ()

@@ -42,6 +42,15 @@ def is_placeholder(text: str) -> bool:
     return text.strip().lower().rstrip(".") in NO_DESCRIPTION
 
 
+def lists_all(name: str) -> bool:
+    """Whether a name alone says that a tool lists all of something: ``list_projects``, ``models``."""
+    parts = words(name)
+    if set(parts) & (LINKS | CHANGES):
+        return False
+    plural = bool(parts) and parts[-1] != singular(parts[-1])
+    return plural and (len(parts) == 1 or bool({"list", "ls"} & set(parts[:-1])))
+
+
 def takes_nothing(name: str, description: str) -> bool:
     """Whether a tool of lost schema reads as one that needs no arguments."""
     parts = words(name)

@@ -45,7 +45,23 @@ KINDS: Final[Mapping[str, str]] = {
     "username": "username", "login": "login", "handle": "handle", "sha": "sha", "symbol": "symbol",
     "symbols": "symbol", "isbn": "isbn", "barcode": "barcode", "iban": "iban", "ticker": "ticker",
     "hash": "hash", "domain": "domain", "sid": "sid", "token": "token",
+    "uuids": "uuid", "guids": "uuid", "uids": "uid", "gids": "gid", "arns": "arn", "sids": "sid",
+    "tickers": "ticker", "usernames": "username", "logins": "login",
 }  # fmt: skip
+MANY: Final = frozenset(
+    {"ids", "names", "keys", "slugs", "codes", "skus", "symbols", "uuids", "guids", "uids", "arns", "sids"}
+    | {"tickers", "usernames", "logins"}
+)
+"""Kinds of several at once."""
+LISTED: Final = frozenset({"list", "array", "set"})
+"""``user_id_list`` is of ids, whatever holds them."""
+# What has ids of its own, though its name mostly only qualifies: a file_id is a file's.
+NOUNS: Final = word_set(
+    "file event session item action page field host metric column property attribute client country currency "
+    "language region resource version type"
+)
+KEYED: Final = frozenset({"file", "event", "session", "page"})
+"""Of these, what is told by a key."""
 # These identify by themselves, whatever they are found in.
 DISTINCTIVE: Final = frozenset({"sku", "isbn", "barcode", "iban", "ticker"})
 # "next page token", "request id", "parent id": not the identity of an entity that another tool asks for.
@@ -88,6 +104,8 @@ def kind_of(name: str) -> Identity | None:
     None for a name that identifies nothing, or something that no other tool asks for.
     """
     parts = words(name)
+    if len(parts) > 2 and parts[-1] in LISTED and parts[-2] in KINDS:
+        parts = parts[:-1]
     if not parts:
         return None
     kind = KINDS.get(parts[-1])
@@ -95,7 +113,8 @@ def kind_of(name: str) -> Identity | None:
         return (singular(parts[1]), "id") if parts[0] == "id" and len(parts) == 2 else None
     qualifier = [word for word in parts[:-1] if not word.isdigit()]
     if qualifier and (
-        set(qualifier) <= QUALIFIERS or qualifier[0] in ("external", "parent", "next", "previous")
+        (set(qualifier) <= QUALIFIERS and not (kind in ("id", "uuid", "key") and _noun(qualifier, kind)))
+        or qualifier[0] in ("external", "parent", "next", "previous")
     ):
         return None
     if qualifier and qualifier[-1] == "or":  # name_or_id, projectIdOrKey: the entity is told elsewhere
@@ -104,7 +123,7 @@ def kind_of(name: str) -> Identity | None:
         return None
     if kind in ("token", "hash", "domain") and not qualifier:
         return None
-    if kind == "token" or (kind == "key" and qualifier and qualifier[-1] in QUALIFIERS):
+    if kind == "token" or (kind == "key" and qualifier and qualifier[-1] in QUALIFIERS - KEYED):
         return None
     if (
         kind == "name"
@@ -115,3 +134,10 @@ def kind_of(name: str) -> Identity | None:
     if not qualifier:
         return "", kind
     return "_".join([*qualifier[:-1], singular(qualifier[-1])]), kind
+
+
+def _noun(qualifier: list[str], kind: str) -> bool:
+    """Words that else only qualify name something here: a result file, but no next page."""
+    if kind == "key" and qualifier[-1] not in KEYED:
+        return False
+    return qualifier[-1] in NOUNS and (len(qualifier) == 1 or qualifier[0] in NOUNS | {"result"})

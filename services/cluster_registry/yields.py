@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from schemas.catalog import Json
-from services.cluster_registry.text import word_set, words
-from services.cluster_registry.vocabulary import DISTINCTIVE, WRAPPERS, Identity, entity, kind_of
+from services.cluster_registry.text import singular, word_set, words
+from services.cluster_registry.vocabulary import DISTINCTIVE, MANY, WRAPPERS, Identity, entity, kind_of
 
 Path = tuple[str, ...]
 """Object keys; ``"*"`` stands for any item of an array."""
@@ -20,6 +20,18 @@ PEOPLE: Final = word_set(
     "created_by updated_by modified_by last_edited_by author owner assignee creator reporter"
 )
 """Fields that hold a user, whatever they are called."""
+OF_WHAT: Final = re.compile(
+    r"\b(?:id|identifier|uuid) (?:of|for) (?:(?:the|this|an?|created|new|requested) )*([A-Za-z]{3,})\b",
+    re.IGNORECASE,
+)
+WHOSE: Final = re.compile(
+    r"(?:[Tt]he |[Aa]n? |[Uu]nique )*((?<![a-z] )[A-Z]?[a-z]{2,}) (?:id|ID|Id|identifier)\b"
+)
+"""A capital further on is a brand's: the Spotify ID is a track's."""
+SAYS_NOTHING: Final = word_set(
+    "the this that unique object resource internal record item entity numeric string integer database given "
+    "external global universal which row current its primary system public custom"
+)
 RESOURCE_PATH: Final = re.compile(
     r"fully qualified|resource id|resource identifier|\barm\b|self link", re.IGNORECASE
 )
@@ -40,8 +52,11 @@ class Yield:
     """The field's own name says the entity (``order_id``), not only its surroundings (``id``)."""
 
 
-def yielded(output: Json, entities: tuple[str, ...]) -> Iterator[Yield]:
-    """Identities in the output, breadth first: at most ``MAX_DEPTH`` objects deep."""
+def yielded(output: Json, entities: tuple[str, ...], bare: frozenset[str] = frozenset()) -> Iterator[Yield]:
+    """Identities in the output, breadth first: at most ``MAX_DEPTH`` objects deep.
+
+    ``bare`` are entities whose ids this server calls by their name alone: ``/cardholders/{cardholder}``.
+    """
     best: set[tuple[Identity, bool]] = set()
     queue: list[tuple[Json, Path, tuple[str, ...], int, bool]] = [(output, (), entities, 0, True)]
     leaves = 0
@@ -72,7 +87,12 @@ def yielded(output: Json, entities: tuple[str, ...]) -> Iterator[Yield]:
                 return
             if inner.get("format") in ("date-time", "date", "time", "binary", "byte"):
                 continue
-            for found in _leaf(key, inner, inner_path, types, owners, own):
+            leaf = _leaf(key, inner, inner_path, types, owners, own)
+            for found in (
+                *leaf,
+                *_said(key, inner, inner_path, types, entities),
+                *_bare(key, inner_path, types, owners, bare),
+            ):
                 mark = (found.identity, found.own)
                 if mark not in best:
                     best.add(mark)
@@ -97,12 +117,11 @@ def _leaf(
         if len(words(key)) <= 2 and re.match(
             r"(the |unique )*(id|identifier)\b( of|$)", description, re.IGNORECASE
         ):
-            name = entity(key)
-            name = name.removesuffix("_id") if name.removesuffix("_id") in owners else name
+            name = entity(key).removesuffix("_id")
             yield Yield(path, (name, "id"), types, name in owners and own, named=True)
         return
     name, kind = named
-    if path[-1] != "*" and words(key)[-1] in ("ids", "names", "keys", "slugs", "codes", "skus", "symbols"):
+    if path[-1] != "*" and words(key)[-1] in MANY:
         return  # several in one text, separated somehow
     if name:
         yield Yield(path, (name, kind), types, own and name in owners, named=True)
@@ -111,6 +130,28 @@ def _leaf(
     elif kind != "id" or not RESOURCE_PATH.search(description):
         for owner in owners:
             yield Yield(path, (owner, kind), types, own, named=False)
+
+
+def _said(
+    key: str, member: Json, path: Path, types: frozenset[str], entities: tuple[str, ...]
+) -> Iterator[Yield]:
+    """Whose a plain ``id`` is, where its description says so: "batch ID", "ID of the instance"."""
+    if key.lower() not in ("id", "uuid"):
+        return
+    text = member.get("description", "")
+    match = OF_WHAT.search(text[:80]) or WHOSE.match(text)
+    name = singular(match[1].lower()) if match else ""
+    if name and name not in SAYS_NOTHING:
+        yield Yield(path, (name, "id"), types, own=name in entities, named=True)
+
+
+def _bare(
+    key: str, path: Path, types: frozenset[str], owners: tuple[str, ...], bare: frozenset[str]
+) -> Iterator[Yield]:
+    """Another record, by its id under its name alone: ``cardholder`` of a card."""
+    name = entity(key)
+    if name in bare and types == {"string"} and name not in owners and kind_of(key) is None:
+        yield Yield(path, (name, "id"), types, own=False, named=True)
 
 
 def _unwrapped(node: Json, path: Path) -> tuple[Json, Path]:

@@ -50,6 +50,43 @@ def rows(**fields):
 
 
 TRUE = {
+    "a list without a word of description": (
+        tool("list_projects", "Deploy Server Orders Claim Server @me/orders Try in Playground"),
+        tool("get_project", "", "project_id"),
+        "project_id",
+    ),
+    "a label to be added": (
+        tool("list_labels"),
+        tool("modify_message", "", "message_id", optional=("addLabelIds",)),
+        "addLabelIds",
+    ),
+    "a ranking of them": (tool("get_driver_standings"), tool("driver_info", "", "driverId"), "driverId"),
+    "what a task is added to": (
+        tool("create_project", "Create a new project"),
+        tool("add_tasks_to_project", "Add tasks to a project", "projectId"),
+        "projectId",
+    ),
+    "a plain search": (tool("search", "Search it", "q"), tool("get_issue", "", "issue_id"), "issue_id"),
+    "a record under its name alone": (
+        tool("cards", "", output=rows(holder=TEXT, id=TEXT), path="/cards"),
+        tool("holder", "", "holder", path="/holders/{holder}"),
+        "holder",
+    ),
+    "a field's description": (
+        tool("runs", "", output=rows(id={**TEXT, "description": "batch ID"}), path="/runs"),
+        tool("status", "", "id", said={"id": "batch ID"}, path="/batch/info"),
+        "id",
+    ),
+    "a route named as the source": (
+        tool("shoot", "", path="/shots/create", method="POST", output=rows(at=TEXT)),
+        tool("look", "", "n", said={"n": "The number received from /api/v1/shots/create"}, path="/look"),
+        "n",
+    ),
+    "a file's id": (
+        tool("sites", "", output=rows(file_id=TEXT), path="/sites"),
+        tool("file", "", "file_id", path="/files/{file_id}"),
+        "file_id",
+    ),
     "a list by its name": (tool("list_issues"), tool("get_issue", "", "issue_id"), "issue_id"),
     "a list by its description": (
         tool("verses", "Get list of all verses"),
