@@ -1,9 +1,10 @@
-"""Draws the twenty rows of docs/samples: ten from each of two campaigns, by a fixed seed.
+r"""Draws the rows of docs/samples: ten from each of several campaigns, by a fixed seed.
 
-    python benchmarks/samples.py --catalog ../shared/data/api_tools.jsonl.gz [--to docs/samples]
+    python -m benchmarks.samples --catalog ../shared/data/api_tools.jsonl.gz \
+        --catalog ../shared/data/mcp_servers.jsonl.gz [--to docs/samples]
 
-The first ten are from the built-in catalog, the others from ``--catalog``; both campaigns make 100 rows with
-scripted models and seed 7, and the rows are drawn by ``random.Random(20)``. Same seed, same pages.
+The first ten are from the built-in catalog, ten more from each ``--catalog``; every campaign makes 100 rows
+with scripted models and seed 7, and the rows are drawn by ``random.Random(20)``. Same seed, same pages.
 """
 
 from __future__ import annotations
@@ -22,26 +23,29 @@ SEED = 7
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--catalog", type=Path, required=True)
+    parser.add_argument("--catalog", type=Path, action="append", default=[], help="may be repeated")
     parser.add_argument("--to", type=Path, default=Path("docs/samples"))
     given = parser.parse_args()
     given.to.mkdir(parents=True, exist_ok=True)
     for old in given.to.glob("*.md"):
         old.unlink()
     rng = random.Random(20)
+    named = ["the built-in catalog", *(f"`{one.name}`" for one in given.catalog)]
     index = [
-        "# Twenty rows",
+        "# Samples",
         "",
-        f"Drawn by a fixed seed from two campaigns of {ROWS} rows, scripted models, seed {SEED}: one on the",
-        f"built-in catalog, one on `{given.catalog.name}`. Made by `benchmarks/samples.py`. They show what",
-        "the pipeline does; rows of scripted models are not training data.",
+        f"{EACH} rows from each of {1 + len(given.catalog)} campaigns of {ROWS} rows, drawn by a fixed seed;",
+        f"scripted models, seed {SEED}: on {', '.join(named)}. Made by",
+        "`python -m benchmarks.samples`. They show what the pipeline does; rows of scripted models are not",
+        "training data.",
         "",
         "| | catalog | domains | mode | opening |",
         "|---|---|---|---|---|",
     ]
     number = 0
     with tempfile.TemporaryDirectory() as scratch:
-        for name, catalog in (("built-in", None), (given.catalog.name.partition(".")[0], given.catalog)):
+        for catalog in (None, *given.catalog):
+            name = catalog.name.partition(".")[0] if catalog else "built-in"
             more = {"catalog": catalog} if catalog else {}
             campaign = api.run(trajectories=ROWS, seed=SEED, out=Path(scratch) / name, **more)
             for which in sorted(rng.sample(range(ROWS), EACH)):

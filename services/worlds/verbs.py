@@ -81,11 +81,13 @@ _DOUBLED: Final = frozenset(listed("stop pin unpin cancel swap scan drop flag"))
 
 
 def participle(verb: str) -> str:
-    """The state that something is in after the verb: ``"archive"`` gives "archived"."""
+    """The state that something is in after the verb: ``"archive"`` gives "archived", no verb "completed"."""
     if verb in _PARTICIPLES:
         return _PARTICIPLES[verb]
     if verb == "cancel":
         return "cancelled"
+    if base(verb) is None:
+        return "completed"
     if verb in _DOUBLED:
         return f"{verb}{verb[-1]}ed"
     if verb.endswith("e"):
