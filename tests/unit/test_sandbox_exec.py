@@ -13,7 +13,7 @@ from schemas.topics import SANDBOX_COMMANDS
 from services.kit.service import Closed, Draft, Wait
 from services.sandbox_exec.app import service
 from services.sandbox_exec.backend import ADVICE
-from services.sandbox_exec.domain import Execute
+from services.sandbox_exec.domain import Answer, Execute, Past, alive, answer_of
 from tests.support.solo import Solo
 
 RUN = "c.3.1"
@@ -51,12 +51,18 @@ class Echo:
     def announcement(self) -> SandboxAnnounced:
         return SandboxAnnounced(backend="echo", safe=True, languages=("python",))
 
-    async def execute(self, command: ExecuteCode, earlier: Sequence[ExecuteCode]) -> CodeExecuted:
+    async def execute(self, command: ExecuteCode, earlier: Sequence[Past]) -> CodeExecuted:
         self.seen.append(command.call)
-        stdout = f"{command.code} after {','.join(one.call for one in earlier)}"
+        stdout = f"{command.code} after {','.join(one.command.call for one in earlier)}"
         return CodeExecuted(
             run=command.run, turn=command.turn, call=command.call, outcome="ok", stdout=stdout
         )
+
+    def let_go(self, run: str) -> None:
+        self.seen.append(f"{run} is over")
+
+    async def stop(self) -> None:
+        self.seen.append("stopped")
 
 
 class Broken(Echo):
@@ -66,7 +72,7 @@ class Broken(Echo):
         super().__init__()
         self.text = text
 
-    async def execute(self, command: ExecuteCode, earlier: Sequence[ExecuteCode]) -> CodeExecuted:
+    async def execute(self, command: ExecuteCode, earlier: Sequence[Past]) -> CodeExecuted:
         self.seen.append(command.call)
         raise RuntimeError(self.text)
 
@@ -103,7 +109,12 @@ def test_calls_are_answered_in_order_each_with_the_session_before_it() -> None:
     answers = [one.stdout for one in solo.play() if isinstance(one, CodeExecuted)]
     assert answers == ["print(1) after ", "print(1) after a", "print(1) after a,b"]
     solo.given(command("d", turn=7))
-    assert solo.effect == Execute(command("d", turn=7), (command("a"), command("b"), command("c")))
+    assert isinstance(solo.effect, Execute)
+    assert solo.effect.command == command("d", turn=7)
+    assert [past.command for past in solo.effect.earlier] == [command("a"), command("b"), command("c")]
+    assert [past.answer for past in solo.effect.earlier] == [
+        answer_of(one.data) for one in solo.log if isinstance(one.data, CodeExecuted)
+    ]
     solo.play()
     assert backend.seen == ["a", "b", "c", "d"]
 
@@ -161,3 +172,35 @@ def test_a_backend_that_raises_a_book_is_cut_short() -> None:
     assert isinstance(answer, CodeExecuted)
     assert answer.outcome == "refused"
     assert len(answer.reason) <= 2000
+
+
+def past(call: str, **more: object) -> Past:
+    fields = {"outcome": "ok", "run": RUN, "turn": 1, "call": call} | more
+    return Past(command(call), answer_of(CodeExecuted.model_validate(fields)))
+
+
+def test_two_answers_are_alike_where_the_calls_did_the_same() -> None:
+    one = CodeExecuted(run=RUN, turn=1, call="a", outcome="ok", stdout="4", wall_s=1.0, peak_bytes=5)
+    same = one.model_copy(update={"wall_s": 2.0, "cpu_s": 1.0, "peak_bytes": 9})
+    assert answer_of(one) == answer_of(same) == Answer("a", True, answer_of(one).fingerprint, False)
+    for update in ({"stdout": "5"}, {"outcome": "error"}, {"exit_code": 1}, {"stdout_bytes": 7}):
+        assert answer_of(one.model_copy(update=update)).fingerprint != answer_of(one).fingerprint
+
+
+def test_what_a_session_holds_is_made_by_what_was_run_since_it_began_anew() -> None:
+    calls = (
+        past("a"),
+        past("b", outcome="timeout", session_ended=True),
+        past("c"),
+        past("d", outcome="refused"),
+        past("e", outcome="error"),
+    )
+    assert [one.command.call for one in alive(calls)] == ["c", "e"]
+    assert alive(calls[:2]) == ()
+
+
+def test_a_backend_hears_of_a_run_that_is_over() -> None:
+    backend = Echo()
+    made = service(backend)
+    made.let_go(RUN)
+    assert backend.seen == [f"{RUN} is over"]
