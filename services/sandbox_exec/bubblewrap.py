@@ -32,8 +32,6 @@ class Held:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     session: Session | None = None
     used: float = 0.0
-    over: bool = False
-    """The run has ended: nothing is started for it."""
 
 
 class Bubblewrap:
@@ -84,10 +82,11 @@ class Bubblewrap:
                 return await self._execute(held, command, alive(tuple(earlier)))
             finally:
                 held.used = asyncio.get_running_loop().time()
-                if held.session is None or held.session.ended:
-                    held.session = None
-                    if self._held.get(command.run) is held:
-                        del self._held[command.run]
+                if held.session is not None and held.session.ended:
+                    ended, held.session = held.session, None
+                    await self._close(ended)
+                if held.session is None and self._held.get(command.run) is held:
+                    del self._held[command.run]
 
     async def _execute(self, held: Held, command: ExecuteCode, earlier: Sequence[Past]) -> CodeExecuted:
         session = held.session
@@ -106,10 +105,7 @@ class Bubblewrap:
                         f"the session was lost, and call {past.command.call} gave another result when rerun"
                     )
                     return refused(command, reason, diverged=True)
-        answer = await session.call(command)
-        if session.ended:
-            await self._close(session)
-        return answer
+        return await session.call(command)  # where it ended the session, ``execute`` takes it from there
 
     def let_go(self, run: str) -> None:
         """The run is over here: its session is ended, after a call that is under way."""
@@ -137,6 +133,11 @@ class Bubblewrap:
     def sessions(self) -> int:
         """Sessions that live, without the one that is ready for the next run."""
         return sum(held.session is not None for held in self._held.values())
+
+    @property
+    def users(self) -> range:
+        """The user ids of its sandboxes; where all are its own user's, none."""
+        return self._slots.users if self._slots is not None else range(0)
 
     def _fault(self, command: ExecuteCode) -> str:
         """What is wrong with a call that is not even tried."""
@@ -173,11 +174,21 @@ class Bubblewrap:
         spare, self._spare = self._spare, None
         session = None
         if spare is not None:
-            with contextlib.suppress(Exception):
+            try:
                 session = await asyncio.shield(spare)
-        if session is None or session.jail.process.returncode is not None:
+            except asyncio.CancelledError:
+                self._spare = self._spare or spare
+                if self._spare is not spare:
+                    self._begin(self._unused(spare))
+                raise
+            except Exception as error:  # noqa: BLE001  (a new one may start)
+                log.warning("the spare sandbox did not start", error=repr(error))
+        if session is not None and session.jail.process.returncode is not None:
+            await self._close(session)
+            session = None
+        if session is None:
             session = await self._started()
-        if not self._stopped:
+        if self._spare is None and not self._stopped:
             self._spare = self._begin(self._started())
         return session
 
@@ -201,6 +212,9 @@ class Bubblewrap:
         if user is not None:
             self._users[id(session)] = user
         return session
+
+    async def _unused(self, spare: asyncio.Task[Session]) -> None:
+        await self._close(await spare)
 
     async def _close(self, session: Session) -> None:
         """End a session, and take its user id back."""

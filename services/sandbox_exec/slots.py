@@ -84,13 +84,14 @@ class Slots:
 
 
 def processes(*users: range) -> list[int]:
-    """Processes of these user ids."""
+    """Living processes of these user ids; one that is dead is its parent's to reap, or the machine's."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
             with contextlib.suppress(OSError), open(f"/proc/{name}/status", encoding="utf-8") as status:
-                line = next((one for one in status if one.startswith("Uid:")), "Uid: -1")
-                if any(int(line.split()[1]) in one for one in users):
+                told = dict(line.split(":", 1) for line in status if line.startswith(("State:", "Uid:")))
+                dead = told["State"].split()[0] in ("Z", "X")
+                if not dead and any(int(told["Uid"].split()[0]) in one for one in users):
                     found.append(int(name))
     return found
 

@@ -339,9 +339,10 @@ class Supervisor:
         return "", ""
 
     def others(self) -> list[int]:
-        """Processes in the jail but its first, this one and the interpreter."""
+        """Living processes in the jail but its first, this one and the interpreter."""
         known = {1, self.pid, self.interpreter.pid if self.interpreter else 0}
-        return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in known]
+        found = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in known]
+        return [one for one in found if stat_of(str(one))[:1] not in (["Z"], ["X"], [])]
 
     def _sweep(self) -> bool:
         """Kill what a call has left running; whether nothing is left."""

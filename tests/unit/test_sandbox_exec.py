@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +14,14 @@ from schemas.run import RunFailed, RunFinished, RunStarted, Verdict
 from schemas.sandbox import CodeExecuted, ExecuteCode, SandboxAnnounced
 from schemas.topics import SANDBOX_COMMANDS
 from services.kit.service import Closed, Draft, Wait
+from services.sandbox_exec import seccomp
 from services.sandbox_exec.app import service
 from services.sandbox_exec.backend import ADVICE
+from services.sandbox_exec.choice import choose
 from services.sandbox_exec.domain import Answer, Execute, Past, alive, answer_of
+from services.sandbox_exec.jail import JailFailed
+from services.sandbox_exec.jail import command as jail_command
+from services.sandbox_exec.text import visible
 from tests.support.solo import Solo
 
 RUN = "c.3.1"
@@ -204,3 +212,111 @@ def test_a_backend_hears_of_a_run_that_is_over() -> None:
     made = service(backend)
     made.let_go(RUN)
     assert backend.seen == [f"{RUN} is over"]
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine whose path has nothing but what is put into this folder."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
+
+
+def program(folder: Path, name: str, text: str = "#!/bin/sh\nexit 0\n") -> None:
+    (folder / name).write_text(text)
+    (folder / name).chmod(0o755)
+
+
+def refusal() -> str:
+    told = choose().announcement()
+    assert (told.backend, told.safe) == ("none", False)
+    return told.reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what Linux lacks is told on Linux")
+def test_a_machine_without_bubblewrap_refuses_and_says_what_to_install(bare: Path) -> None:
+    assert "apt install bubblewrap" in refusal()
+    program(bare, "bwrap", "#!/bin/sh\necho bubblewrap 0.4.1\n")
+    program(bare, "setpriv")
+    assert "bubblewrap 0.8 or newer is needed, and this says 'bubblewrap 0.4.1'" in refusal()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what Linux lacks is told on Linux")
+def test_a_bubblewrap_that_does_not_work_is_no_backend(bare: Path) -> None:
+    said = (
+        '#!/bin/sh\nif [ "$1" = --version ]; then echo bubblewrap 0.11.0; else echo no luck >&2; exit 1; fi\n'
+    )
+    program(bare, "bwrap", said)
+    program(bare, "setpriv", "#!/bin/sh\necho no luck >&2; exit 1\n")
+    assert refusal() == "code is not run: bubblewrap does not work here: no luck"
+
+
+def test_root_that_cannot_become_another_refuses(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("sys.platform", "linux")
+    program(bare, "bwrap", "#!/bin/sh\necho bubblewrap 0.11.0\n")
+    assert "setpriv is needed" in refusal()
+
+
+def test_another_system_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert "bubblewrap needs Linux, and this is darwin" in refusal()
+
+
+def test_bubblewrap_is_never_given_to_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    with pytest.raises(JailFailed, match="never run as root"):
+        jail_command(None, 3, ["true"])
+    assert jail_command(1234, 3, ["true"])[1:5] == ["--reuid", "1234", "--regid", "1234"]
+
+
+def verdict(
+    filter_: bytes, number: int, *, machine: int = 0xC000003E, first: int = 0, second: int = 0
+) -> int:
+    """What the filter says to a call: classic BPF, interpreted."""
+    data = struct.pack("=IIQQQQQQQ", number, machine, 0, first, second, 0, 0, 0, 0)
+    lines = list(struct.iter_unpack("=HBBI", filter_))
+    place = loaded = 0
+    while True:
+        code, yes, no, value = lines[place]
+        place += 1
+        if code == 0x06:
+            return value
+        if code == 0x20:
+            (loaded,) = struct.unpack_from("=I", data, value)
+        else:
+            holds = {0x15: loaded == value, 0x35: loaded >= value, 0x45: bool(loaded & value)}[code]
+            place += yes if holds else no
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ({"number": 0}, 0x7FFF0000),
+        ({"number": 101}, 0x00050001),  # ptrace
+        ({"number": 450}, 0x00050001),
+        ({"number": 451}, 0x00050026),  # unknown
+        ({"number": 0x40000000}, 0x00050026),  # x32
+        ({"number": 435}, 0x00050026),  # clone3
+        ({"number": 56, "first": 0x11}, 0x7FFF0000),  # clone as fork does it
+        ({"number": 56, "first": 0x10000011}, 0x00050001),  # with a user namespace
+        ({"number": 41, "first": 1}, 0x7FFF0000),  # a Unix socket
+        ({"number": 41, "first": 2}, 0x00050061),
+        ({"number": 53, "first": 40}, 0x00050061),
+        ({"number": 16, "second": 0x5401}, 0x7FFF0000),
+        ({"number": 16, "second": 0x5412}, 0x00050001),  # TIOCSTI
+        ({"number": 0, "machine": 0x40000003}, 0x80000000),  # as a 32-bit process
+    ],
+)
+def test_the_filter_says_to_each_system_call(call: dict[str, int], said: int) -> None:
+    assert verdict(seccomp.program("x86_64"), **call) == said
+
+
+def test_the_other_architecture_has_a_filter_too() -> None:
+    arm = 0xC00000B7
+    assert verdict(seccomp.program("aarch64"), 117, machine=arm) == 0x00050001  # ptrace
+    assert verdict(seccomp.program("aarch64"), 63, machine=arm) == 0x7FFF0000  # read
+    assert not seccomp.supported("riscv64")
+
+
+def test_text_from_code_is_made_visible() -> None:
+    assert visible("a\tb\r\nc\x1b[2J\x00\u202e\ud800é😀") == "a\tb\nc\\x1b[2J\\x00\\u202e\\ud800é😀"
