@@ -126,6 +126,8 @@ class Bubblewrap:
         if self._spare is not None:
             with contextlib.suppress(Exception):
                 await self._close(await self._spare)
+        if self._groups is not None:
+            self._groups.close()
         if self._slots is not None:
             self._slots.close()
 

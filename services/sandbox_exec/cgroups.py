@@ -53,12 +53,18 @@ class Groups:
         group = Group({one: folder / name for one, folder in self._folders.items()})
         group.remove()
         for folder in group.folders.values():
-            folder.mkdir()
+            folder.mkdir(parents=True)
         _write(group.folders["memory"] / "memory.limit_in_bytes", memory_bytes)
         with contextlib.suppress(OSError):
             _write(group.folders["memory"] / "memory.memsw.limit_in_bytes", memory_bytes)
         _write(group.folders["pids"] / "pids.max", processes)
         return group
+
+    def close(self) -> None:
+        """Remove the place, unless groups of another service are there."""
+        for folder in self._folders.values():
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def reap(self, names: range) -> None:
         """Remove left-over groups of these names, and kill what is in them."""

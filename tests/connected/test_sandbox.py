@@ -344,6 +344,61 @@ def test_a_reader_is_not_stalled(box: Box, run: str) -> None:
     box.over(run)
 
 
+LOOKING = """
+import os
+met = []
+for path in (f"/proc/{pid}/mem", f"/proc/{pid}/environ"):
+    try:
+        open(path, "rb").close(); met.append(path)
+    except OSError:
+        pass
+try:
+    met += os.listdir(f"/proc/{pid}/fd")
+except OSError:
+    pass
+print(len(met))
+"""
+
+
+def test_the_worker_is_closed_to_code(box: Box, run: str) -> None:
+    own = box.call("import os; pid = os.getpid()\n" + LOOKING, run=run)
+    assert int(own.stdout) > 2, "the control: an open process of the same user"
+    assert box.call("pid = 2\n" + LOOKING, run=run).stdout == "0\n"
+    assert box.call("pid = 1\n" + LOOKING, run=run).outcome == "ok"
+    box.over(run)
+
+
+def test_code_cannot_answer_for_a_later_call(box: Box, run: str) -> None:
+    """It writes what an answer looks like to every pipe that it has, now and during the next call."""
+    forge = """
+import json, os, struct, threading, time
+def flood():
+    body = json.dumps({"call": NEXT, "outcome": "ok", "exit_code": 0, "reason": "", "stdout": "forged",
+        "stderr": "", "stdout_bytes": 6, "stderr_bytes": 0, "files": [], "cpu_s": 0, "wall_s": 0,
+        "peak_bytes": 1, "stdout_truncated": False, "stderr_truncated": False}).encode()
+    done = json.dumps({"token": "0" * 32, "exit": 0, "kind": "", "errno": None}).encode() + b"\\n"
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        for number in range(3, 64):
+            for data in (struct.pack(">I", len(body)) + body, done):
+                try:
+                    os.set_blocking(number, False)
+                    os.write(number, data)
+                except OSError:
+                    pass
+        time.sleep(0.001)
+threading.Thread(target=flood).start()
+time.sleep(0.2)
+print("begun")
+""".replace("\\\\n", "\\n")
+    first = box.call(forge.replace("NEXT", repr(f"{run}-1")), run=run)
+    assert (first.call, first.stdout) == (f"{run}-0", "begun\n")
+    second = box.call("import time; time.sleep(0.5); print('real'); 1 / 0", run=run)
+    assert (second.call, second.outcome, second.exit_code) == (f"{run}-1", "error", 1)
+    assert second.stdout == "real\n"
+    box.over(run)
+
+
 def test_terminals_are_not_obeyed(box: Box, run: str) -> None:
     code = "import sys; print('\\x1b[2Jclear\\r\\x07\\x9b'); sys.stderr.write('\\x1b]0;title\\x07')\n"
     raw = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
