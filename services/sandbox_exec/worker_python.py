@@ -522,7 +522,7 @@ def interpret(orders: int, done: int) -> None:
             with contextlib.suppress(Exception):
                 stream.flush()
         answer = {"token": order["token"], "exit": exit_code, "kind": kind, "errno": number}
-        os.write(done, json.dumps(answer).encode() + b"\n")
+        os.write(done, b"\n" + json.dumps(answer).encode() + b"\n")
 
 
 def evaluate(code: str, name: str, namespace: dict[str, object]) -> tuple[int, str, int | None]:
