@@ -2,10 +2,11 @@
 
     python -m benchmarks.sandbox [--calls 300] [--image python:3.13-slim]
 
-Prints p50 and p95 of such a call, and of a run's first; calls a second, eight at once, each in a session of
-its own; and what an idle session takes of memory. Where a container engine answers, ``docker run`` of the
-same code with the same Python and packages, bound into an image of the same kind of system, is timed in
-between: what a new container a call costs. All on one machine, so that only the quotients carry over to others.
+Prints p50 and p95 of such a call, and of a run's first; calls a second, eight at once, each in a session
+of its own; and what an idle session takes of memory. Where a container engine answers, ``docker run`` of
+the same code with the same Python and packages, bound into an image of the same kind of system, is timed
+in between: what a new container a call costs. All on one machine, so that only the quotients carry over
+to others.
 """
 
 from __future__ import annotations
