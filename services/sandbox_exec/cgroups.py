@@ -66,11 +66,11 @@ class Groups:
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
-    def reap(self, names: range) -> None:
+    def reap(self, *names: range) -> None:
         """Remove left-over groups of these names, and kill what is in them."""
         for folder in self._folders.values():
             for found in folder.iterdir():
-                if found.is_dir() and found.name.isdigit() and int(found.name) in names:
+                if found.name.isdigit() and any(int(found.name) in some for some in names):
                     Group({"": found}).remove()
 
 

@@ -31,10 +31,9 @@ def choose(limits: Limits | None = None) -> Backend:
     slots: Slots | None = None
     try:
         seen = view()
-        slots = Slots() if os.geteuid() == 0 else None
         groups = Groups.here()
-        if slots is not None and groups is not None:
-            groups.reap(slots.users)
+        if os.geteuid() == 0:
+            slots = Slots(None if groups is None else groups.reap)
         said = probe(seen, limits or Limits(), None if slots is None else slots.users[-1])
     except (OSError, NoSlot, subprocess.SubprocessError) as error:
         said = str(error)

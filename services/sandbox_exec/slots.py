@@ -13,6 +13,7 @@ import os
 import signal
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -31,8 +32,10 @@ class NoSlot(RuntimeError):  # noqa: N818  (a state of the machine; the text say
 class Slots:
     """The user ids that this process may give to sandboxes, each to one at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, reap_more: Callable[..., None] | None = None) -> None:
         """Take the first free block, and reap what is left over in every block that nobody holds.
+
+        ``reap_more`` is handed these blocks too, while nobody else can take them.
 
         Raises:
             NoSlot: all blocks are taken.
@@ -54,12 +57,14 @@ class Slots:
         try:
             if not free:
                 raise NoSlot(f"{BLOCKS} services run sandboxes here already; stop one of them")
-            reap(*(range(FIRST + block * BLOCK, FIRST + (block + 1) * BLOCK) for block, _ in free))
+            blocks = [range(FIRST + block * BLOCK, FIRST + (block + 1) * BLOCK) for block, _ in free]
+            reap(*blocks)
+            if reap_more is not None:
+                reap_more(*blocks)
         finally:
             for _, lock in free[1:]:
                 os.close(lock)
-        block, self._lock = free[0]
-        self.users = range(FIRST + block * BLOCK, FIRST + (block + 1) * BLOCK)
+        self._lock, self.users = free[0][1], blocks[0]
         self._free = deque(self.users)
 
     def take(self) -> int:

@@ -23,6 +23,7 @@ import pytest
 from schemas.sandbox import CodeExecuted, ExecuteCode
 from services.sandbox_exec import slots
 from services.sandbox_exec.backend import Backend
+from services.sandbox_exec.cgroups import Groups
 from services.sandbox_exec.choice import choose
 from services.sandbox_exec.domain import Past, answer_of
 from services.sandbox_exec.limits import Limits
@@ -603,6 +604,30 @@ def test_nothing_is_left_over_after_many_runs_and_kills() -> None:
     box_of("bubblewrap", LIMITS).close()
     found = asyncio.run(measured(runs=100, kills=50, seed=1))
     assert {kind: after for kind, (before, after) in found.items() if after > before} == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives sandboxes user ids of their own")
+def test_what_a_dead_service_left_is_reaped_at_the_next_start() -> None:
+    box_of("bubblewrap", LIMITS).close()
+    last = slots.FIRST + slots.BLOCK * slots.BLOCKS - 1
+    left = subprocess.Popen(
+        ["setpriv", "--reuid", str(last), "--regid", str(last), "--clear-groups", "sleep", "300"]
+    )
+    groups = Groups.here()
+    group = None
+    try:
+        until = time.monotonic() + 5
+        while left.pid not in slots.processes(range(last, last + 1)) and time.monotonic() < until:
+            time.sleep(0.01)
+        if groups is not None:
+            group = groups.make(str(last), memory_bytes=1 << 26, processes=5)
+            group.add(left.pid)
+        box_of("bubblewrap", LIMITS).close()
+        assert left.wait(5) == -9
+        assert group is None or not any(folder.exists() for folder in group.folders.values())
+    finally:
+        left.kill()
+        left.wait()
 
 
 def test_a_service_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
