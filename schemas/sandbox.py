@@ -56,6 +56,13 @@ class CodeExecuted(Message):
     cpu_s: float = 0.0
     wall_s: float = 0.0
     peak_bytes: int = 0
+    stdout_truncated: bool = False
+    """``stdout`` is a beginning of what was written, which ``stdout_bytes`` is the whole size of."""
+    stderr_truncated: bool = False
+    session_ended: bool = False
+    """The session ended with this call: its files and variables are gone, the next call begins anew."""
+    diverged: bool = False
+    """The session was lost, and one of its calls did not do the same again: this call was not run."""
 
 
 class SandboxAnnounced(Message):
@@ -65,4 +72,6 @@ class SandboxAnnounced(Message):
     backend: str
     safe: bool
     languages: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    """Name and version of each package that code may import beside the standard library."""
     reason: str = ""

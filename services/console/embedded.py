@@ -32,6 +32,8 @@ from services.kit.models.chat import ChatModel
 from services.kit.service import Draft, Service
 from services.kit.sqlite import SqliteLog
 from services.sandbox_exec import app as sandbox_exec
+from services.sandbox_exec.backend import Backend
+from services.sandbox_exec.choice import choose
 
 LOG: Final = "log.sqlite3"
 SOURCE: Final = "tds/console"
@@ -61,13 +63,13 @@ class Stalled(RuntimeError):  # noqa: N818  (a state of the campaign; the text s
     """Nothing is due or under way, and yet the campaign has not ended."""
 
 
-def services(model: ChatModel) -> tuple[Service, ...]:
-    """The six services, asking ``model`` for every role."""
+def services(model: ChatModel, sandbox: Backend | None = None) -> tuple[Service, ...]:
+    """The six services, asking ``model`` for every role; without a ``sandbox``, code is refused."""
     return (
         cluster_registry.service(),
         blueprint_planner.service(model),
         agent_runner.service(model),
-        sandbox_exec.service(),
+        sandbox_exec.service(sandbox),
         diversity_monitor.service(),
         evolution_scheduler.service(),
     )
@@ -108,7 +110,11 @@ async def run_campaign(
             await log.append(order(watch.campaign, "resume", nonce=utc_now()))
             watch.paused = ""
         host = Host(
-            log, services(models), clock=utc_now, concurrency=concurrency, grace_s=settings.load().grace_s
+            log,
+            services(models, choose()),
+            clock=utc_now,
+            concurrency=concurrency,
+            grace_s=settings.load().grace_s,
         )
         await serve(host, watch, stop or asyncio.Event())
     return CampaignEnd(watch.finished, watch.paused)

@@ -199,11 +199,11 @@ def commands(recorded: Recorded) -> list[Outgoing]:
     """What the new log starts from: imports, campaigns, announcements, and orders where they took effect."""
     out: list[Outgoing] = []
     started = recorded.ledger.started
-    code = started is None or started.code
+    begun_with = started.sandbox.partition(":")[0] if started else ""
     for record in recorded.commands:
         data = decode(TOPICS[record.topic], record.key, record.headers, record.value).data
-        if isinstance(data, SandboxAnnounced) and data.safe and not code:
-            continue  # it came when the campaign had begun without
+        if isinstance(data, SandboxAnnounced) and data.safe and begun_with not in ("", data.backend):
+            continue  # it came when the campaign had begun with another
         if isinstance(data, ControlCampaign):
             if data.action == "pause" or record.key not in recorded.finished:
                 continue

@@ -100,13 +100,14 @@ def _start(state: State, spec: CampaignSpec) -> CampaignStarted | None:
     if cells is None:
         return None
     sandbox = state.sandbox
-    infeasible = [] if sandbox.safe else [f"codes: {sandbox.reason or 'no safe sandbox'}"]
+    why = "no plan writes code yet" if sandbox.safe else sandbox.reason or "no safe sandbox"
+    infeasible = [f"codes: {why}"]
     infeasible.append("refuses: no policy draws it yet")
     return CampaignStarted(
         spec=spec,
         catalog_hash=catalog.hash,
         domains=cells.domains,
-        code=sandbox.safe,
+        code=False,  # whatever the sandbox can: see ``infeasible``
         sandbox=f"{sandbox.backend}: {sandbox.reason}" if sandbox.reason else sandbox.backend,
         infeasible=tuple(infeasible),
     )

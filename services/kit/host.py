@@ -351,6 +351,12 @@ class PerformerRunner(Runner):
 
     async def serve(self) -> None:
         """Fold, perform, append, until the host stops; then finish what is under way."""
+        try:
+            await self._serve()
+        finally:
+            await self.performer.stop()
+
+    async def _serve(self) -> None:
         self.window = window = await self._feed.open(self)
         self.host.capacity.freed.append(self.wake)
         async with asyncio.TaskGroup() as tasks:

@@ -103,6 +103,10 @@ class Decider:
         return self.inputs
 
 
+async def nothing_to_stop() -> None:
+    """Of a performer that keeps nothing in the world."""
+
+
 @dataclass(frozen=True)
 class Performer:
     """A service that works on many keys at once.
@@ -129,6 +133,11 @@ class Performer:
     folds: frozenset[type[Message]] | None = None
     announce: tuple[Draft, ...] = ()
     """Messages that a started instance appends once, unless the log has them already."""
+    let_go: Callable[[str], None] = lambda _key: None
+    """Told of every key that closes here or moves away: what is kept for it beside its state may go. Returns
+    at once."""
+    stop: Callable[[], Awaitable[None]] = nothing_to_stop
+    """Called when the host has ended with it: what it keeps in the world goes."""
 
     @property
     def reads(self) -> tuple[Topic, ...]:

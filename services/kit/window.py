@@ -131,6 +131,7 @@ class Window:
         for key in moved:
             del self._entries[key]
             self._waiting.pop(key, None)
+            self.service.let_go(key)
         for offsets in (self._begun, self._positions, self._behind):
             for place in [one for one in offsets if self._lane(one) not in {*own, REFERENCES}]:
                 del offsets[place]
@@ -364,6 +365,7 @@ class Window:
         entry.awaited = set()
         entry.performing = False
         self._waiting.pop(entry.key, None)
+        self.service.let_go(entry.key)
 
     def unled(self) -> list[str]:
         """Keys without a lead record, of which it is not known where it would have to stand.

@@ -1,4 +1,4 @@
-"""Wiring of sandbox-exec: the backend is chosen here, never silently weaker."""
+"""Wiring of sandbox-exec on the backend that the root has chosen, which is never a weaker one in silence."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from services.kit.kafka.hosting import on_kafka
 from services.kit.service import Draft, Performer
 from services.sandbox_exec import domain
 from services.sandbox_exec.backend import Backend, RefusingBackend
+from services.sandbox_exec.choice import choose
 from services.sandbox_exec.domain import Execute, Session
 
 MAX_REASON: Final = 2000
@@ -19,11 +20,11 @@ MAX_REASON: Final = 2000
 
 def service(backend: Backend | None = None) -> Performer:
     """The sandbox-exec on ``backend``; without one, code is refused."""
-    chosen = backend or RefusingBackend()
-    announcement = chosen.announcement()
+    backend = backend or RefusingBackend()
+    announcement = backend.announcement()
 
     async def perform(effect: Execute) -> Sequence[Draft]:
-        executed = await chosen.execute(effect.command, effect.earlier)
+        executed = await backend.execute(effect.command, effect.earlier)
         return [Draft(effect.command.run, executed)]
 
     return Performer(
@@ -37,6 +38,8 @@ def service(backend: Backend | None = None) -> Performer:
         gave_up=gave_up,
         folds=frozenset({ExecuteCode, CodeExecuted, RunFinished, RunFailed}),
         announce=(Draft(announcement.backend, announcement),),
+        let_go=backend.let_go,
+        stop=backend.stop,
     )
 
 
@@ -46,4 +49,9 @@ def gave_up(_session: Session, effect: Execute, error: BaseException) -> Sequenc
     return [Draft(effect.command.run, refusal)]
 
 
-__getattr__ = on_kafka(service)
+def chosen() -> Performer:
+    """The sandbox-exec on the safest backend that this machine has."""
+    return service(choose())
+
+
+__getattr__ = on_kafka(chosen)

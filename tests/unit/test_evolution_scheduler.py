@@ -140,15 +140,15 @@ def test_a_catalog_keeps_its_clusters_when_they_are_formed_anew() -> None:
     assert {plan.cluster_hash for opened in stage.of(GenerationOpened) for plan in opened.slots} <= hashes
 
 
-def test_a_safe_sandbox_is_recorded() -> None:
+def test_a_safe_sandbox_is_recorded_and_no_plan_aims_at_it_yet() -> None:
     stage = Stage()
     stage.put(*[ClusterFormed(cluster=one) for one in CLUSTERS], catalog(), sandbox(safe=True))
     stage.put(StartCampaign(spec=spec()))
     (started, *_) = stage.settle()
     assert isinstance(started, CampaignStarted)
-    assert (started.code, started.sandbox) == (True, "jail")
-    assert not any(reason.startswith("codes") for reason in started.infeasible)
-    assert all(command.code for command in stage.commands.values())
+    assert (started.code, started.sandbox) == (False, "jail")
+    assert "codes: no plan writes code yet" in started.infeasible
+    assert not any(command.code for command in stage.commands.values())
 
 
 def test_the_first_of_two_orders_to_start_counts() -> None:

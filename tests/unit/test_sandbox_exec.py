@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +14,14 @@ from schemas.run import RunFailed, RunFinished, RunStarted, Verdict
 from schemas.sandbox import CodeExecuted, ExecuteCode, SandboxAnnounced
 from schemas.topics import SANDBOX_COMMANDS
 from services.kit.service import Closed, Draft, Wait
+from services.sandbox_exec import seccomp
 from services.sandbox_exec.app import service
 from services.sandbox_exec.backend import ADVICE
-from services.sandbox_exec.domain import Execute
+from services.sandbox_exec.choice import choose
+from services.sandbox_exec.domain import Answer, Execute, Past, alive, answer_of
+from services.sandbox_exec.jail import JailFailed
+from services.sandbox_exec.jail import command as jail_command
+from services.sandbox_exec.text import visible
 from tests.support.solo import Solo
 
 RUN = "c.3.1"
@@ -51,12 +59,18 @@ class Echo:
     def announcement(self) -> SandboxAnnounced:
         return SandboxAnnounced(backend="echo", safe=True, languages=("python",))
 
-    async def execute(self, command: ExecuteCode, earlier: Sequence[ExecuteCode]) -> CodeExecuted:
+    async def execute(self, command: ExecuteCode, earlier: Sequence[Past]) -> CodeExecuted:
         self.seen.append(command.call)
-        stdout = f"{command.code} after {','.join(one.call for one in earlier)}"
+        stdout = f"{command.code} after {','.join(one.command.call for one in earlier)}"
         return CodeExecuted(
             run=command.run, turn=command.turn, call=command.call, outcome="ok", stdout=stdout
         )
+
+    def let_go(self, run: str) -> None:
+        self.seen.append(f"{run} is over")
+
+    async def stop(self) -> None:
+        self.seen.append("stopped")
 
 
 class Broken(Echo):
@@ -66,7 +80,7 @@ class Broken(Echo):
         super().__init__()
         self.text = text
 
-    async def execute(self, command: ExecuteCode, earlier: Sequence[ExecuteCode]) -> CodeExecuted:
+    async def execute(self, command: ExecuteCode, earlier: Sequence[Past]) -> CodeExecuted:
         self.seen.append(command.call)
         raise RuntimeError(self.text)
 
@@ -103,7 +117,12 @@ def test_calls_are_answered_in_order_each_with_the_session_before_it() -> None:
     answers = [one.stdout for one in solo.play() if isinstance(one, CodeExecuted)]
     assert answers == ["print(1) after ", "print(1) after a", "print(1) after a,b"]
     solo.given(command("d", turn=7))
-    assert solo.effect == Execute(command("d", turn=7), (command("a"), command("b"), command("c")))
+    assert isinstance(solo.effect, Execute)
+    assert solo.effect.command == command("d", turn=7)
+    assert [past.command for past in solo.effect.earlier] == [command("a"), command("b"), command("c")]
+    assert [past.answer for past in solo.effect.earlier] == [
+        answer_of(one.data) for one in solo.log if isinstance(one.data, CodeExecuted)
+    ]
     solo.play()
     assert backend.seen == ["a", "b", "c", "d"]
 
@@ -161,3 +180,143 @@ def test_a_backend_that_raises_a_book_is_cut_short() -> None:
     assert isinstance(answer, CodeExecuted)
     assert answer.outcome == "refused"
     assert len(answer.reason) <= 2000
+
+
+def past(call: str, **more: object) -> Past:
+    fields = {"outcome": "ok", "run": RUN, "turn": 1, "call": call} | more
+    return Past(command(call), answer_of(CodeExecuted.model_validate(fields)))
+
+
+def test_two_answers_are_alike_where_the_calls_did_the_same() -> None:
+    one = CodeExecuted(run=RUN, turn=1, call="a", outcome="ok", stdout="4", wall_s=1.0, peak_bytes=5)
+    same = one.model_copy(update={"wall_s": 2.0, "cpu_s": 1.0, "peak_bytes": 9})
+    assert answer_of(one) == answer_of(same) == Answer("a", True, answer_of(one).fingerprint, False)
+    for update in ({"stdout": "5"}, {"outcome": "error"}, {"exit_code": 1}, {"stdout_bytes": 7}):
+        assert answer_of(one.model_copy(update=update)).fingerprint != answer_of(one).fingerprint
+
+
+def test_what_a_session_holds_is_made_by_what_was_run_since_it_began_anew() -> None:
+    calls = (
+        past("a"),
+        past("b", outcome="timeout", session_ended=True),
+        past("c"),
+        past("d", outcome="refused"),
+        past("e", outcome="error"),
+    )
+    assert [one.command.call for one in alive(calls)] == ["c", "e"]
+    assert alive(calls[:2]) == ()
+
+
+def test_a_backend_hears_of_a_run_that_is_over() -> None:
+    backend = Echo()
+    made = service(backend)
+    made.let_go(RUN)
+    assert backend.seen == [f"{RUN} is over"]
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine whose path has nothing but what is put into this folder."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
+
+
+def program(folder: Path, name: str, text: str = "#!/bin/sh\nexit 0\n") -> None:
+    (folder / name).write_text(text)
+    (folder / name).chmod(0o755)
+
+
+def refusal() -> str:
+    told = choose().announcement()
+    assert (told.backend, told.safe) == ("none", False)
+    return told.reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what Linux lacks is told on Linux")
+def test_a_machine_without_bubblewrap_refuses_and_says_what_to_install(bare: Path) -> None:
+    assert "apt install bubblewrap" in refusal()
+    program(bare, "bwrap", "#!/bin/sh\necho bubblewrap 0.4.1\n")
+    program(bare, "setpriv")
+    assert "bubblewrap 0.8 or newer is needed, and this says 'bubblewrap 0.4.1'" in refusal()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what Linux lacks is told on Linux")
+def test_a_bubblewrap_that_does_not_work_is_no_backend(bare: Path) -> None:
+    said = (
+        '#!/bin/sh\nif [ "$1" = --version ]; then echo bubblewrap 0.11.0; else echo no luck >&2; exit 1; fi\n'
+    )
+    program(bare, "bwrap", said)
+    program(bare, "setpriv", "#!/bin/sh\necho no luck >&2; exit 1\n")
+    assert refusal() == "code is not run: bubblewrap does not work here: no luck"
+
+
+def test_root_that_cannot_become_another_refuses(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("sys.platform", "linux")
+    program(bare, "bwrap", "#!/bin/sh\necho bubblewrap 0.11.0\n")
+    assert "setpriv is needed" in refusal()
+
+
+def test_another_system_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert "bubblewrap needs Linux, and this is darwin" in refusal()
+
+
+def test_bubblewrap_is_never_given_to_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    with pytest.raises(JailFailed, match="never run as root"):
+        jail_command(None, 3, ["true"])
+    assert jail_command(1234, 3, ["true"])[1:5] == ["--reuid", "1234", "--regid", "1234"]
+
+
+def verdict(
+    filter_: bytes, number: int, *, machine: int = 0xC000003E, first: int = 0, second: int = 0
+) -> int:
+    """What the filter says to a call: classic BPF, interpreted."""
+    data = struct.pack("=IIQQQQQQQ", number, machine, 0, first, second, 0, 0, 0, 0)
+    lines = list(struct.iter_unpack("=HBBI", filter_))
+    place = loaded = 0
+    while True:
+        code, yes, no, value = lines[place]
+        place += 1
+        if code == 0x06:
+            return value
+        if code == 0x20:
+            (loaded,) = struct.unpack_from("=I", data, value)
+        else:
+            holds = {0x15: loaded == value, 0x35: loaded >= value, 0x45: bool(loaded & value)}[code]
+            place += yes if holds else no
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ({"number": 0}, 0x7FFF0000),
+        ({"number": 101}, 0x00050001),  # ptrace
+        ({"number": 450}, 0x00050001),
+        ({"number": 451}, 0x00050026),  # unknown
+        ({"number": 0x40000000}, 0x00050026),  # x32
+        ({"number": 435}, 0x00050026),  # clone3
+        ({"number": 56, "first": 0x11}, 0x7FFF0000),  # clone as fork does it
+        ({"number": 56, "first": 0x10000011}, 0x00050001),  # with a user namespace
+        ({"number": 41, "first": 1}, 0x7FFF0000),  # a Unix socket
+        ({"number": 41, "first": 2}, 0x00050061),
+        ({"number": 53, "first": 40}, 0x00050061),
+        ({"number": 16, "second": 0x5401}, 0x7FFF0000),
+        ({"number": 16, "second": 0x5412}, 0x00050001),  # TIOCSTI
+        ({"number": 0, "machine": 0x40000003}, 0x80000000),  # as a 32-bit process
+    ],
+)
+def test_the_filter_says_to_each_system_call(call: dict[str, int], said: int) -> None:
+    assert verdict(seccomp.program("x86_64"), **call) == said
+
+
+def test_the_other_architecture_has_a_filter_too() -> None:
+    arm = 0xC00000B7
+    assert verdict(seccomp.program("aarch64"), 117, machine=arm) == 0x00050001  # ptrace
+    assert verdict(seccomp.program("aarch64"), 63, machine=arm) == 0x7FFF0000  # read
+    assert not seccomp.supported("riscv64")
+
+
+def test_text_from_code_is_made_visible() -> None:
+    assert visible("a\tb\r\nc\x1b[2J\x00\u202e\ud800é😀") == "a\tb\nc\\x1b[2J\\x00\\u202e\\ud800é😀"

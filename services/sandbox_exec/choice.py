@@ -1,0 +1,97 @@
+"""Which backend this machine can have. Never a weaker one in silence: what is missing is said."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from typing import Final
+
+from services.sandbox_exec import seccomp
+from services.sandbox_exec.backend import Backend, RefusingBackend
+from services.sandbox_exec.bubblewrap import Bubblewrap
+from services.sandbox_exec.cgroups import Groups
+from services.sandbox_exec.interpreter import View, view
+from services.sandbox_exec.jail import arguments, command
+from services.sandbox_exec.limits import Limits
+from services.sandbox_exec.slots import NoSlot, Slots
+
+PROBE_S: Final = 30.0
+VERSION: Final = (0, 8)
+"""The first bubblewrap that can forbid user namespaces inside."""
+
+
+def choose(limits: Limits | None = None) -> Backend:
+    """The safest backend that works here, tried out once; else one that refuses and says what to install."""
+    missing = absent()
+    if missing:
+        return RefusingBackend(f"code is not run: {missing}")
+    slots: Slots | None = None
+    try:
+        seen = view()
+        groups = Groups.here()
+        if os.geteuid() == 0:
+            slots = Slots(None if groups is None else groups.reap)
+        said = probe(seen, limits or Limits(), None if slots is None else slots.users[-1])
+    except (OSError, NoSlot, subprocess.SubprocessError) as error:
+        said = str(error)
+    if said:
+        if slots is not None:
+            slots.close()
+        return RefusingBackend(f"code is not run: bubblewrap does not work here: {said[:500]}")
+    return Bubblewrap(seen, slots=slots, groups=groups, limits=limits)
+
+
+def absent() -> str:
+    """What this machine lacks for bubblewrap, in words; nothing where it has all."""
+    if sys.platform != "linux":
+        return f"bubblewrap needs Linux, and this is {sys.platform}; run sandbox-exec on Linux"
+    if not seccomp.supported():
+        return "there is no system call filter for this machine's architecture"
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        return "bubblewrap is missing; install it (Debian and Ubuntu: apt install bubblewrap)"
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        return "as root, setpriv is needed to run bubblewrap as nobody; install util-linux"
+    told = subprocess.run(  # noqa: S603
+        [bwrap, "--version"], capture_output=True, text=True, check=False, timeout=PROBE_S
+    )
+    words = told.stdout.split()
+    with contextlib.suppress(ValueError, IndexError):
+        if tuple(int(part) for part in words[-1].split(".")[:2]) >= VERSION:
+            return ""
+    return (
+        f"bubblewrap 0.8 or newer is needed, and this says {told.stdout.strip()[:60]!r}; install a newer one"
+    )
+
+
+def probe(seen: View, limits: Limits, user: int | None) -> str:
+    """Start a sandbox and its Python; what went wrong, in words.
+
+    Raises:
+        OSError: it cannot be tried.
+        subprocess.SubprocessError: it takes too long.
+    """
+    with contextlib.ExitStack() as stack:
+        filter_fd, words_fd, info_fd = (os.memfd_create(name) for name in ("filter", "words", "info"))
+        for one in (filter_fd, words_fd, info_fd):
+            stack.callback(os.close, one)
+        os.write(filter_fd, seccomp.program())
+        words = arguments(seen, limits, filter_fd, info_fd)
+        os.write(words_fd, b"".join(os.fsencode(one) + b"\0" for one in words))
+        for one in (filter_fd, words_fd):
+            os.lseek(one, 0, os.SEEK_SET)
+        told = subprocess.run(  # noqa: S603
+            command(user, words_fd, [seen.python, "-s", "-c", "import ctypes, hashlib; print('alive')"]),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=PROBE_S,
+            pass_fds=(filter_fd, words_fd, info_fd),
+            env={},
+            cwd="/",
+        )
+    return "" if told.stdout == "alive\n" else (told.stderr.strip() or f"exit code {told.returncode}")

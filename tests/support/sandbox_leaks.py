@@ -1,0 +1,115 @@
+"""Sandboxes started and ended in great numbers, and killed at random moments: what they leave behind.
+
+    python -m tests.support.sandbox_leaks [--runs 10000] [--kills 2000] [--seed 1]
+
+Exits with 1 where a process, a mount, a control group, a folder or a file descriptor is left over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from schemas.sandbox import ExecuteCode
+from services.sandbox_exec import slots
+from services.sandbox_exec.bubblewrap import Bubblewrap
+from services.sandbox_exec.choice import choose
+from services.sandbox_exec.limits import Limits
+
+AT_ONCE = 4
+CODE = (
+    ("python", "open('a', 'w').write('x'); print(sum(range(100)))"),
+    ("bash", "sleep 100 & echo x > b; echo 4950"),
+    ("python", "import subprocess; subprocess.Popen(['sleep', '100'], start_new_session=True); 4950"),
+)
+
+
+def standing(users: range) -> dict[str, Any]:
+    """What could be left over, as it is now."""
+    groups = [one for one in Path("/sys/fs/cgroup").glob("*/**/tds-sandbox/*") if one.is_dir()]
+    return {
+        "processes": len(slots.processes(users)) if users else len(children()),
+        "mounts": len(Path("/proc/self/mounts").read_text().splitlines()),
+        "control groups": len(groups),
+        "folders": len([*Path(tempfile.gettempdir()).glob("*sandbox*")]),
+        "file descriptors": len([*Path("/proc/self/fd").iterdir()]),
+    }
+
+
+def children() -> list[str]:
+    """Children of this process, and what came to be nobody's."""
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+
+
+async def run_once(backend: Bubblewrap, number: int) -> None:
+    """A whole run: one call, and its end."""
+    language, code = CODE[number % len(CODE)]
+    command = ExecuteCode(run=f"leak.{number}", turn=1, call="a", language=language, code=code)
+    answer = await backend.execute(command, ())
+    assert (answer.outcome, answer.stdout) == ("ok", "4950\n"), answer
+    backend.let_go(command.run)
+
+
+async def kill_once(backend: Bubblewrap, number: int, drawn: random.Random) -> None:
+    """A run that is given up at a random moment: from before its sandbox stands until after its call."""
+    command = ExecuteCode(
+        run=f"kill.{number}",
+        turn=1,
+        call="a",
+        language="python",
+        code="import os; os.fork(); import time; time.sleep(5)",
+    )
+    work = asyncio.ensure_future(backend.execute(command, ()))
+    await asyncio.sleep(drawn.uniform(0, 0.08))
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    backend.let_go(command.run)
+
+
+async def measured(runs: int, kills: int, seed: int) -> dict[str, tuple[int, int]]:
+    """What is left over after so many runs and kills: of each kind how many before and after."""
+    backend = choose(Limits(calls=AT_ONCE))
+    if not isinstance(backend, Bubblewrap):
+        raise SystemExit(f"no bubblewrap sandbox: {backend.announcement().reason}")
+    await run_once(backend, 0)
+    await backend.stop()
+    backend = choose(Limits(calls=AT_ONCE))
+    assert isinstance(backend, Bubblewrap)
+    users = backend.users
+    before = standing(users)
+    drawn, began = random.Random(seed), time.monotonic()
+    for start in range(0, runs, AT_ONCE):
+        await asyncio.gather(*(run_once(backend, one) for one in range(start, min(start + AT_ONCE, runs))))
+    print(f"{runs} runs in {time.monotonic() - began:.1f} s")
+    began = time.monotonic()
+    for start in range(0, kills, AT_ONCE):
+        some = range(start, min(start + AT_ONCE, kills))
+        await asyncio.gather(*(kill_once(backend, one, drawn) for one in some))
+    print(f"{kills} kills in {time.monotonic() - began:.1f} s")
+    await backend.stop()
+    await asyncio.sleep(0.1)
+    after = standing(users)
+    return {kind: (before[kind], after[kind]) for kind in before}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--kills", type=int, default=2_000)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    found = asyncio.run(measured(given.runs, given.kills, given.seed))
+    for kind, (before, after) in found.items():
+        print(f"{kind}: {before} before, {after} after")
+    sys.exit(any(after > before for before, after in found.values()))
+
+
+if __name__ == "__main__":
+    main()
