@@ -7,9 +7,9 @@ the rows. What a row does not say is read so:
   (``route``) reads, and is a tool as any other;
 - how many tools were on offer: those listed; where none is, the different ones that the row calls;
 - a call's domain: what its tool says (``domain``, ``domains``, ``category``, ``labels``), else what the row
-  says (also in its ``metadata``), else what the words of the called tool's server, name and description imply,
-  by the judge that gives servers without a label their domain. A row that names several spreads its mass
-  equally over them, whichever tool is of which.
+  says (also in its ``metadata``), else what the words of the called tool's server, name and description
+  imply, by the judge that gives servers without a label their domain. A row that names several spreads its
+  mass equally over them, whichever tool is of which.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ from schemas.catalog import ToolSpec
 from schemas.diversity import Figures, Measurement
 from schemas.run import Action
 from services.agent_runner.trace import CODE_SERVER, Offer, actions_of
-from services.cluster_registry.labels import GENERAL, DomainClassifier, server_text
+from services.cluster_registry.labels import GENERAL, DomainClassifier, server_text, tokens
 from services.cluster_registry.text import snake_case
 from services.cluster_registry.tool_schema import InvalidSchema, input_schema
 from services.console.errors import FAILED, UserError
+from services.console.export import write_atomically
+from services.console.page import page
 from services.console.row_files import BadRow, read_rows
 from services.console.row_forms import Trajectory, Unusable, trajectory
 from services.diversity_monitor.complexity import HISTOGRAM_WIDTH
@@ -50,6 +52,16 @@ KEPT: Final = 1000
 TOP: Final = 200
 """Symbols of a distribution in the JSON and the page."""
 MAX_DOMAINS: Final = 8
+ENOUGH_WORDS: Final = 3
+"""Different words that the judge of domains must know: one says next to nothing."""
+ENTROPIES: Final = (("domain", "domain"), ("mode_exact", "mode, exact"), ("mode_coarse", "mode, coarse"))
+WHERE: Final = {
+    "tool": "said by the tool",
+    "row": "said by the row",
+    "words": "implied by a tool's words",
+    "none": "without one",
+}
+"""Where a row's domains come from."""
 SAYS_DOMAIN: Final = ("domain", "primary_label", "domains", "category", "categories", "labels")
 CODE_TOOLS: Final = frozenset(
     ("python", "code_interpreter", "execute_code", "run_code", "execute_python", "run_python",
@@ -149,6 +161,29 @@ class Dataset:
             "bad_reasons": dict(sorted(self.reasons.items())),
             "bad": [{"row": one.number, "code": one.code, "reason": one.reason} for one in self.bad],
         }
+
+
+def write_page(dataset: Dataset, name: str, path: Path) -> None:
+    """Write the figures as one HTML page that needs nothing else.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    found = dataset.as_json()
+    covered, cac, ceiling = found["coverage"], found["complexity"], bits(found["ceiling_bits"])
+    tiles = [
+        ["rows measured", f"{found['rows']:,}", f"{found['bad_rows']:,} could not be"],
+        *[
+            [f"{title} entropy, bits", bits(found["entropy"][key]["bits"]), f"log2 N is {ceiling}"]
+            for key, title in ENTROPIES
+        ],
+        ["mean complexity", f"{cac['mean']:.1f}", f"p90 {cac['p90']:.1f}"],
+        ["distinct tools called", f"{covered['tools']:,}", f"{covered['edges']:,} edges between them"],
+        ["distinct call graphs", f"{covered['call_graphs']:,}", ""],
+    ]
+    where = ", ".join(f"{count:,} {WHERE[source]}" for source, count in found["domain_found"].items())
+    meta = {**found, "title": name, "subtitle": f"Domains: {where}" if where else "", "tiles": tiles}
+    write_atomically(path, page(lambda: meta))
 
 
 def measure_file(path: Path) -> Dataset:
@@ -260,8 +295,11 @@ def _definition(name: str, description: str, schema_text: str) -> tuple[Json, bo
 
 @lru_cache(maxsize=1 << 14)
 def _implied(server: str, name: str, description: str) -> str:
-    """The domain that a tool's words speak for; empty where none is known."""
-    found = _judge().domain(server_text(server, description, [name]))
+    """The domain that a tool's words speak for; empty where fewer than ``ENOUGH_WORDS`` are known."""
+    text, judge = server_text(server, description, [name]), _judge()
+    if len(judge.vocabulary.intersection(tokens(text))) < ENOUGH_WORDS:
+        return ""
+    found = judge.domain(text)
     return "" if found == GENERAL else found
 
 
@@ -289,7 +327,7 @@ def lines(found: Json) -> Iterable[tuple[str, Sequence[tuple[str, ...]]]]:
     """The tables for a terminal: a title and its rows, cell by cell."""
     ceiling = bits(found["ceiling_bits"])
     entropies = []
-    for key, name in (("domain", "domain"), ("mode_exact", "mode, exact"), ("mode_coarse", "mode, coarse")):
+    for key, name in ENTROPIES:
         one = found["entropy"][key]
         entropies.append((name, bits(one["bits"]), ceiling, str(one["distinct"]), f"{one['perplexity']:.1f}"))
     yield "entropy|bits|log2 N|distinct|2^H", entropies

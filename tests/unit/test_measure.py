@@ -237,8 +237,15 @@ def test_a_dataset_says_its_domains_or_its_tools_imply_them() -> None:
     tool = {"type": "function", "function": {"name": "get_order", "category": "sales"}}
     own = measure_row({**GOOD, "category": "other", "tools": [tool]})
     assert (own.measurement.domains, own.found) == ({"sales": 1.0}, "tool")
-    calls = (asks(call("get_stock_price", {"symbol": "X"})), answer())
-    assert measure_row(row(user(), *calls, says())).found == "words"
+    assert measure_row(GOOD).found == "none"
+    price = {
+        "name": "get_price",
+        "description": "Price of a stock on the exchange, with dividend and market cap",
+    }
+    calls = (asks(call("get_price", {"symbol": "X"})), answer())
+    implied = measure_row(row(user(), *calls, says(), tools=[price]))
+    assert implied.found == "words"
+    assert "financ" in next(iter(implied.measurement.domains))
 
 
 @pytest.mark.parametrize(
