@@ -86,6 +86,10 @@ def run(
     signature_cap: Annotated[
         int | None, typer.Option(metavar="N", help="Rows that may share a reasoning signature [any].")
     ] = None,
+    min_gain: Annotated[
+        float | None,
+        typer.Option(metavar="X", min=0, max=1, help="A row must add X times what rows add on average [0]."),
+    ] = None,
     config: Config = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="DIR|CAMPAIGN", help="Go on with this campaign.")
