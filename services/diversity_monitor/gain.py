@@ -11,8 +11,8 @@ thousandths of a bit, so that the sum does not depend on the order of its terms.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from math import log2
 from typing import Final
 
 from schemas.diversity import Measurement
@@ -28,16 +28,10 @@ def gain_millibits(
     measurement: Measurement, admitted: int, signatures: Mass, modes: Mass, domains: Mass
 ) -> int:
     """The marginal gain in thousandths of a bit, given the masses of what is admitted."""
-    total = math.log2(admitted + 1)
-    parts = [
-        total - math.log2(signatures(measurement.signature) + 1),
-        total - math.log2(modes(measurement.mode) + 1),
-    ]
-    if measurement.domains:
-        parts.append(
-            sum(
-                share * (total - math.log2(domains(domain) + 1))
-                for domain, share in measurement.domains.items()
-            )
-        )
-    return round(THOUSANDTHS * max(0.0, sum(parts)) / len(parts))
+    total = log2(admitted + 1)
+    bits = 2 * total - log2(signatures(measurement.signature) + 1) - log2(modes(measurement.mode) + 1)
+    if not measurement.domains:
+        return round(THOUSANDTHS / 2 * max(0.0, bits))
+    for domain, share in measurement.domains.items():
+        bits += share * (total - log2(domains(domain) + 1))
+    return round(THOUSANDTHS / 3 * max(0.0, bits))
