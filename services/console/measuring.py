@@ -3,8 +3,8 @@
 Rows are taken as they come. Memory grows with the distinct tools, edges, call graphs and signatures, not with
 the rows. What a row does not say is read so:
 
-- whether a tool writes: as the worlds read it, off its name, description and schema; one that looks tools up
-  (``route``) reads, and is a tool as any other;
+- whether a tool writes: as the worlds read it, off its name, description and schema, and the built-in
+  catalog's as their servers have it; one that looks tools up (``route``) reads, and is a tool as any other;
 - how many tools were on offer: those listed; where none is, the different ones that the row calls;
 - a call's domain: what its tool says (``domain``, ``domains``, ``category``, ``labels``), else what the row
   says (also in its ``metadata``), else what the words of the called tool's server, name and description
@@ -33,6 +33,7 @@ from services.cluster_registry.text import snake_case
 from services.cluster_registry.tool_schema import InvalidSchema, input_schema
 from services.console.errors import FAILED, UserError
 from services.console.export import write_atomically
+from services.console.launch import read_catalog
 from services.console.page import page
 from services.console.row_files import BadRow, read_rows
 from services.console.row_forms import Trajectory, Unusable, trajectory
@@ -42,6 +43,7 @@ from services.diversity_monitor.coverage import call_graph, edges
 from services.diversity_monitor.measurement import measure
 from services.diversity_monitor.trace import moves
 from services.worlds.meaning import read
+from services.worlds.world import hand_written
 
 Json = dict[str, Any]
 
@@ -290,7 +292,22 @@ def _definition(name: str, description: str, schema_text: str) -> tuple[Json, bo
         schema = input_schema(json.loads(schema_text))[0]
     except InvalidSchema:
         schema = input_schema(None)[0]
+    known = _built_in().get((name, description))
+    if known is not None:
+        return schema, known
     return schema, read(ToolSpec(server="", name=name, description=description, input_schema=schema)).writes
+
+
+@lru_cache(maxsize=1)
+def _built_in() -> Mapping[tuple[str, str], bool]:
+    """Whether a tool of the built-in catalog writes, by its name and description: its machine knows."""
+    machines = hand_written()
+    return {
+        (tool["name"], tool.get("description", "")): tool["name"] in machines[one.server_id].writes
+        for one in read_catalog(None)[0]
+        if one.server_id in machines
+        for tool in one.server["tools"]
+    }
 
 
 @lru_cache(maxsize=1 << 14)

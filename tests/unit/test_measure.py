@@ -201,7 +201,7 @@ def test_three_real_trajectories_action_by_action() -> None:
 
 
 def test_our_own_rows_measure_as_the_monitor_measured_them(tmp_path: Path) -> None:
-    campaign = api.run(trajectories=12, seed=3, out=tmp_path / "run")
+    campaign = api.run(trajectories=60, seed=5, out=tmp_path / "run")
     for one in campaign.rows():
         about = one["metadata"]
         for form in (one, sharegpt(one)):
@@ -211,6 +211,7 @@ def test_our_own_rows_measure_as_the_monitor_measured_them(tmp_path: Path) -> No
                 about["mode"],
                 about["band"],
             )
+            assert found.complexity == pytest.approx(about["complexity"], abs=1e-6)
             assert sorted(found.domains) == about["domains"]
             assert sum(found.domains.values()) == pytest.approx(1.0)
 
