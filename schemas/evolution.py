@@ -58,6 +58,8 @@ class CampaignSpec(Value):
     allowance: Allowance = Allowance()
     signature_cap: int = 0
     """Admitted trajectories that may share an exact reasoning signature; 0 means no cap."""
+    min_gain: float = 0.0
+    """What a trajectory must add, as a share of what those admitted have added on average; 0: anything."""
     max_turns: int = 24
     models: dict[Role, RoleModel] = Field(default_factory=dict)
     catalog: str = ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -138,19 +138,52 @@ def spoken(message: dict[str, Any]) -> str:
     return content.strip() if isinstance(content, str) else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The tools of a trace, as far as its reading depends on them.
+
+    ``schemas`` has the input schema of each tool offered, ``domains`` the domain of those that have one;
+    ``writes`` and ``codes`` are the names of those that change state and of those that run code;
+    ``candidates`` is how many were offered.
+    """
+
+    schemas: Mapping[str, Mapping[str, Any]]
+    domains: Mapping[str, str]
+    writes: frozenset[str]
+    codes: frozenset[str]
+    candidates: int
+
+
+def offer(blueprint: Blueprint, world: World | None = None) -> Offer:
+    """What a blueprint offers. ``world`` is the run's, where one has been made already."""
+    known = world or World(blueprint.tools, blueprint.seed)
+    schemas: dict[str, Mapping[str, Any]] = {}
+    for tool in blueprint.tools:
+        schemas.setdefault(tool.name, tool.input_schema)
+    return Offer(
+        schemas=schemas,
+        domains=blueprint.tool_domains,
+        writes=frozenset(name for name in schemas if known.writes(name)),
+        codes=code_tools(blueprint),
+        candidates=len(blueprint.tools),
+    )
+
+
 def actions(
     blueprint: Blueprint, messages: Sequence[dict[str, Any]], world: World | None = None
 ) -> tuple[Action, ...]:
+    """The executed trace of a run. ``world`` is the run's, where one has been made already."""
+    return actions_of(offer(blueprint, world), messages)
+
+
+def actions_of(offer: Offer, messages: Sequence[dict[str, Any]]) -> tuple[Action, ...]:
     """The executed trace as the monitor counts it: calls, questions and answers, in order.
 
     An assistant text without calls is a *confirm* when it asks for a go-ahead, a *clarify* when it ends
     in any other question, both only before the end; the last text is an *answer*, or a *refuse* when it
-    declines and no call has succeeded. A text beside calls is no action of its own. ``world`` is the run's,
-    where one has been made already.
+    declines and no call has succeeded. A text beside calls is no action of its own.
     """
-    calls = executed(messages, code_tools(blueprint))
-    known = world or World(blueprint.tools, blueprint.seed)
-    writes = frozenset(tool.name for tool in blueprint.tools if known.writes(tool.name))
+    calls = executed(messages, offer.codes)
     by_message: dict[int, list[Call]] = {}
     for call in calls:
         by_message.setdefault(call.message, []).append(call)
@@ -167,7 +200,7 @@ def actions(
         elif role == "assistant":
             wave += 1
             made = by_message.get(index, [])
-            found += [_called(blueprint, call, sources, done, writes) for call in made]
+            found += [_called(offer, call, sources, done) for call in made]
             done += made
             text = spoken(message)
             if text and not made:
@@ -185,27 +218,25 @@ def _said(text: str, *, final: bool, succeeded: bool) -> ActionKind:
     return "confirm" if CONFIRMS.search(text) else "clarify"
 
 
-def _called(
-    blueprint: Blueprint, call: Call, sources: Sources, done: Sequence[Call], writes: frozenset[str]
-) -> Action:
-    tool = next((tool for tool in blueprint.tools if tool.name == call.name), None)
+def _called(offer: Offer, call: Call, sources: Sources, done: Sequence[Call]) -> Action:
     arguments = call.arguments or {}
-    kind: ActionKind = "write" if call.name in writes else "read"
-    if tool is not None and tool.server == CODE_SERVER:
+    kind: ActionKind = "write" if call.name in offer.writes else "read"
+    if call.name in offer.codes:
         kind = "code"
-    free = free_leaves(tool.input_schema, arguments) if tool is not None else []
+    schema = offer.schemas.get(call.name)
+    free = free_leaves(schema, arguments) if schema is not None else []
     earlier = [other for other in done if other.name == call.name]
     return Action(
         kind=kind,
         tool=call.name,
-        domain=blueprint.tool_domains.get(call.name, ""),
+        domain=offer.domains.get(call.name, ""),
         wave=call.wave,
         arguments=sum(1 for _ in leaves(arguments)),
         dependent=sum(1 for _, leaf in free if sources.observed(leaf) and not sources.told(leaf)),
-        candidates=len(blueprint.tools),
+        candidates=offer.candidates,
         error=bool(call.error),
         retry=bool(earlier and earlier[-1].error),
-        repeat=_repeats(call, done, writes),
+        repeat=_repeats(call, done, offer.writes),
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from services.console import cli_dead, cli_edges, cli_import, cli_stack
+from services.console import cli_dead, cli_edges, cli_import, cli_measure, cli_report, cli_stack
 from services.console.cli_options import AsJson, OnStack, Where
 from services.console.errors import FAILED, INTERRUPTED, UserError, complain, explain, print_json
 
@@ -85,6 +85,10 @@ def run(
     max_turns: Annotated[int | None, typer.Option(metavar="N", help="Turns of one run [24].")] = None,
     signature_cap: Annotated[
         int | None, typer.Option(metavar="N", help="Rows that may share a reasoning signature [any].")
+    ] = None,
+    min_gain: Annotated[
+        float | None,
+        typer.Option(metavar="X", min=0, max=1, help="A row must add X times what rows add on average [0]."),
     ] = None,
     config: Config = None,
     resume: Annotated[
@@ -329,7 +333,15 @@ def replay(
     return 1
 
 
-for command in (cli_edges.edges, cli_stack.pause, cli_stack.stop, cli_stack.up, cli_stack.down):
+for command in (
+    cli_measure.measure,
+    cli_report.report,
+    cli_edges.edges,
+    cli_stack.pause,
+    cli_stack.stop,
+    cli_stack.up,
+    cli_stack.down,
+):
     app.command()(command)
 
 

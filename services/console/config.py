@@ -55,6 +55,7 @@ class RunConfig(BaseModel):
     attempts: int = Field(default=3, ge=1, le=10)
     max_turns: int = Field(default=24, ge=2, le=200)
     signature_cap: int = Field(default=0, ge=0)
+    min_gain: float = Field(default=0.0, ge=0, le=1)
     min_tools: int = Field(default=3, ge=1, le=64)
     max_tools: int = Field(default=12, ge=1, le=64)
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from schemas.diversity import BAND_EDGES, Figures, Measurement, SteeringUpdated
 from services.diversity_monitor.complexity import Spread
 from services.diversity_monitor.entropy import Tally
+from services.diversity_monitor.gain import gain_millibits
 from services.diversity_monitor.steering import Commonest, inverse_weights
+
+REMEMBERED: Final = 1 << 18
+"""Rows whose content hashes are kept, the last ones: about 50 MB. A copy of an older row is not noticed."""
 
 
 @dataclass(slots=True)
 class Corpus:
-    """All cumulative figures. Memory: one content hash a row, and the distinct symbols."""
+    """All cumulative figures. Memory: the last ``REMEMBERED`` content hashes, and the distinct symbols."""
 
-    rows: dict[str, int] = field(default_factory=dict)
-    """Row of each admitted content hash."""
+    rows: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    """Row of each admitted content hash, in the order of their admission."""
     admitted: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     domains: Tally = field(default_factory=Tally)
@@ -27,11 +33,16 @@ class Corpus:
     spread: Spread = field(default_factory=Spread)
     tools: set[str] = field(default_factory=set)
     commonest: Commonest = field(default_factory=Commonest)
+    gained: int = 0
+    """Marginal gains of all that were admitted, each at its time, in thousandths of a bit."""
 
     def admit(self, measurement: Measurement, row: int) -> None:
         """Take in one admitted trajectory."""
+        self.gained += self.gain(measurement)
         self.admitted += 1
         self.rows.setdefault(measurement.content_hash, row)
+        if len(self.rows) > REMEMBERED:
+            self.rows.popitem(last=False)
         for domain, mass in measurement.domains.items():
             self.domains.add(domain, mass)
         self.signatures.add(measurement.signature)
@@ -40,6 +51,11 @@ class Corpus:
         self.bands[measurement.band] += 1
         self.spread.add(measurement.complexity, measurement.steps)
         self.tools.update(measurement.tools)
+
+    def gain(self, measurement: Measurement) -> int:
+        """What this trajectory would add, in thousandths of a bit."""
+        masses = (self.signatures.mass, self.modes.mass, self.domains.mass)
+        return gain_millibits(measurement, self.admitted, *masses)
 
     def reject(self, gate: str) -> None:
         """Count one trajectory that ``gate`` refused."""

@@ -194,7 +194,7 @@ def _decisions(name: str, campaign: Campaign) -> Iterator[Draft]:
             return
         _, run, cause = slot.passed
         measurement = slot.measured[run]
-        refusal = prospect.refusal(measurement, spec.signature_cap)
+        refusal = prospect.refusal(measurement, spec.signature_cap, spec.min_gain)
         decision: Message
         if refusal is not None:
             decision = TrajectoryRejected(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from math import log2
 
 from schemas.diversity import Entropy
 
@@ -40,13 +41,11 @@ class Tally:
         if rest or symbol in self._lows:
             self._lows[symbol] = rest
         self._total, self._total_low = _add(self._total, mass + self._total_low)
+        # Σ n log2 n: the terms cancel exactly, as each is taken off as it was put on.
         if old:
-            self._accumulate(-old * math.log2(old))
-        self._accumulate(new * math.log2(new))
-
-    def _accumulate(self, term: float) -> None:
-        """Add to Σ n log2 n; the terms cancel exactly, as each is taken off as it was put on."""
-        self._sum, rest = _add(self._sum, term)
+            self._sum, rest = _add(self._sum, -old * log2(old))
+            self._sum_low += rest
+        self._sum, rest = _add(self._sum, new * log2(new))
         self._sum_low += rest
 
     def __contains__(self, symbol: object) -> bool:
@@ -74,7 +73,7 @@ class Tally:
         """The entropy in bits; 0 for fewer than two symbols."""
         if len(self._masses) < 2:
             return 0.0
-        return max(0.0, math.log2(self._total) - (self._sum + self._sum_low) / self._total)
+        return max(0.0, log2(self._total) - (self._sum + self._sum_low) / self._total)
 
     def entropy(self, possible: int = 0) -> Entropy:
         """The entropy with its normalized form and perplexity.
@@ -87,7 +86,7 @@ class Tally:
         return Entropy(
             bits=bits,
             distinct=self.distinct,
-            normalized=bits / math.log2(symbols) if symbols > 1 else 0.0,
+            normalized=bits / log2(symbols) if symbols > 1 else 0.0,
             perplexity=2.0**bits,
         )
 

@@ -61,8 +61,10 @@ def said(kind: str, wave: int = 0) -> Action:
 # Events
 
 
-def started(n: int, campaign: str = "c", *, cap: int = 0, domains: tuple[str, ...] = DOMAINS) -> Message:
-    spec = CampaignSpec(campaign=campaign, trajectories=n, seed=1, signature_cap=cap)
+def started(
+    n: int, campaign: str = "c", *, cap: int = 0, gain: float = 0.0, domains: tuple[str, ...] = DOMAINS
+) -> Message:
+    spec = CampaignSpec(campaign=campaign, trajectories=n, seed=1, signature_cap=cap, min_gain=gain)
     return CampaignStarted(spec=spec, catalog_hash="h", domains=domains, code=False)
 
 
@@ -636,6 +638,35 @@ def test_a_signature_at_its_cap_is_rejected_within_a_batch_and_across() -> None:
     assert "cap is 2" in decided[2].evidence  # type: ignore[attr-defined]
     monitor.given(finished(1, 4), finished(1, 5, actions=write))
     assert brief(monitor.settle()) == ["4 signature_cap", "5→row 3", "steering 2"]
+
+
+CHAINS = tuple((*(call("get_order", wave) for wave in range(length)), ANSWER) for length in range(1, 6))
+
+
+def test_what_adds_too_little_is_rejected_with_what_it_would_have_added() -> None:
+    slots = list(range(30))
+    plain = [finished(0, slot, actions=CHAINS[0 if slot % 6 else 1 + slot // 6]) for slot in slots[:24]]
+    usual = [finished(0, slot) for slot in slots[24:29]]
+    rare = finished(0, 29, actions=(call("find_hotel", 0, domain="travel"), said("clarify", 1), ANSWER))
+    monitor = Monitor().given(started(40, gain=0.6), opened(0, slots), *plain, *usual, rare)
+    decided = monitor.settle()
+    refused = [m for m in decided if isinstance(m, TrajectoryRejected)]
+    assert {m.gate for m in refused} == {"marginal_gain"}
+    assert {m.slot for m in refused} >= {24, 25, 26, 27, 28}
+    assert 29 not in {m.slot for m in refused}
+    assert "at least 0.6 times that is asked for" in refused[0].evidence
+
+
+def test_the_gain_gate_decides_the_same_in_one_batch_and_slot_by_slot() -> None:
+    slots = list(range(60))
+    runs = [finished(0, slot, actions=CHAINS[0 if slot % 4 else 1 + slot % 3]) for slot in slots]
+    at_once = Monitor().given(started(80, gain=0.9), opened(0, slots), *runs)
+    at_once.settle()
+    one_by_one = Monitor().given(started(80, gain=0.9), opened(0, slots))
+    for run in runs:
+        one_by_one.given(run).settle()
+    assert brief(one_by_one.sequence) == brief(at_once.sequence)
+    assert sum("marginal_gain" in word for word in brief(at_once.sequence)) > 5
 
 
 def test_no_cap_means_no_cap() -> None:
