@@ -9,12 +9,15 @@ under the digest of its request. On the stack that warms the broker, whose JVM c
 The measured campaigns get their replies from there, at next to no CPU; a request that is not there is
 answered by the actors all the same, and counted as a *miss*.
 
-Ideal is ``concurrency / latency`` calls a second. The rate is that of the steady part: the middle 80 % of all
-calls, by the time of their answers; the whole rate, from the first request to the last answer, is printed
-beside it. CPU is that of the campaign's processes; the server's is apart. Marginal CPU is the difference of
-the two campaigns' CPU over the difference of their calls: what starting up costs is not in it. A call is
-*journaled* when the campaign's log has its reply. *Held* is how long the server had a request on average; it
-stands for another machine, so it goes before everything else here, where it may (as root).
+Ideal is ``concurrency / latency`` calls a second: every run has one call under way, always. Embedded, plans
+and runs share the ``concurrency``; on the stack the one replica of agent-runner plays so many runs at once,
+and blueprint-planner, a service of its own, makes 8 plans beside them. The share of what all of these could
+do is printed, too. The rate is that of the steady part: the middle 80 % of all calls, by the time of their
+answers; the whole rate, from the first request to the last answer, is printed beside it. CPU is that of the
+campaign's processes; the server's is apart. Marginal CPU is the difference of the two campaigns' CPU over the
+difference of their calls: what starting up costs is not in it. A call is *journaled* when the campaign's log
+has its reply. *Held* is how long the server had a request on average; it stands for another machine, so it
+goes before everything else here, where it may (as root).
 """
 
 from __future__ import annotations
@@ -58,7 +61,7 @@ def embedded(campaign: Campaign, folder: Path) -> Ended:
 
 
 PLANNING: Final = 8
-"""Of the calls that are under way at once on the stack, those of the planner; the rest are the runner's."""
+"""Plans that are under way at once on the stack, beside the runs."""
 
 
 def on_stack(broker: Broker) -> Door:
@@ -66,7 +69,7 @@ def on_stack(broker: Broker) -> Door:
 
     def door(campaign: Campaign, folder: Path) -> Ended:
         prefix = f"orchestration-{campaign.trajectories}-{broker.token}."
-        at_once = {"agent_runner": campaign.concurrency - PLANNING, "blueprint_planner": PLANNING}
+        at_once = {"agent_runner": campaign.concurrency, "blueprint_planner": PLANNING}
         with stack(broker.kafka, prefix, folder / "stack", redis=broker.redis) as running:
             for service, count in at_once.items():
                 running.each[service] = {"TDS_CONCURRENCY": str(count)}
@@ -254,6 +257,11 @@ def main() -> None:
             print(row(campaign, found[-1], ideal), flush=True)
         first, second = found
         marginal_s = (second.ended.cpu_s - first.ended.cpu_s) / (second.calls - first.calls)
+        if given.stack:
+            most = (given.concurrency + PLANNING) / given.latency
+            print(
+                f"with the planner's {PLANNING} at best {most:.1f} calls/s: {second.steady / most:.2f} of it"
+            )
         print(f"marginal CPU: {1000 * marginal_s:.2f} ms a call")
         begins = all(made.ended.dataset.startswith(one.ended.dataset) for one in found)
         print(f"datasets: {'as' if begins else 'NOT AS'} the longer campaign's begins")
