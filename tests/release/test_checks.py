@@ -189,8 +189,11 @@ def test_what_no_user_would_say_is_seen():
         "I am {name}.",
         "Call it foo.",
         "<id>",
+        "Call it example.",
     ):
         assert complaints(wrong) == 1, wrong
+    row["tools"][0]["function"]["name"] = "createFeedbackExample"
+    assert complaints("Add a new feedback example.") == 0
 
 
 def test_openings_are_compared_with_their_values_masked():
