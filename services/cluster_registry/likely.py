@@ -9,6 +9,7 @@ The features and their weights are ours, fitted on the labelled pairs of benchma
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from functools import lru_cache
 from typing import Final
 
 from schemas.catalog import Json
-from services.cluster_registry.described import ALIASES, QUALIFYING, RELATED, STARTS
-from services.cluster_registry.needs import MAX_PARAMETERS
+from services.cluster_registry.described import ALIASES, MADE, QUALIFYING, RELATED, STARTS
+from services.cluster_registry.needs import BOUND, MAX_PARAMETERS
 from services.cluster_registry.resources import Resource
 from services.cluster_registry.routed import Link, of_another
 from services.cluster_registry.subjects import ENDS, FILLERS, PLAIN, PREPOSITIONS, THIRD_PERSON
@@ -31,18 +32,22 @@ MAX_TOOLS: Final = 128
 """Of a server with more tools, only so many sources are scored: inference stays near-linear."""
 MAX_LIKELY: Final = 2
 """Edges into one parameter."""
-LEAST: Final = 0.4
+LEAST: Final = 0.5
 """Likeness from which on a source is told where the rules find none."""
-LEAST_ROUTED: Final = 0.5
+LEAST_ROUTED: Final = 0.7
 """The same for tools of an API by routes, whose rules see more."""
-LEAST_BESIDE: Final = 0.55
+LEAST_BESIDE: Final = 0.6
 """The same where the rules find one source, and this is a second."""
+SHORT: Final = 3
+"""Letters of a word that may be a short form: ``ufId`` of a state."""
 FLOOR: Final = 0.3
 SPAN: Final = 0.28
 """Confidence: these two make it lie below that of the rules."""
 
 REFERS: Final = KINDS.keys() | word_set("pid index indices ref handle path type model uri url hash address jid")
 """Last words of parameters that may refer to something that is there."""
+IDENTITIES: Final = word_set("id ids uuid uid gid sid arn slug code codes sku key jid pid hash guid handle ref")
+"""Of these, what a service makes up or keeps unlike in all records."""
 FREE: Final = word_set(
     "query q text content contents message comment prompt note description body reply value data input output "
     "format date time datetime timestamp keyword keywords term terms search filter filters question answer "
@@ -59,6 +64,7 @@ SOFT: Final = word_set(
     "configuration template setting option"
 )
 """Of these, what a tool without needs may list: ``get_available_filters``."""
+NEW: Final = re.compile(r"\bnew\b", re.IGNORECASE)
 DATED: Final = frozenset({"date-time", "date", "time", "binary", "byte", "email"})
 SECRETS: Final = word_set("api access auth oauth client secret private public idempotency session_token app_key")
 STOP: Final = FILLERS | PREPOSITIONS | ENDS | NOISE | word_set(
@@ -68,10 +74,10 @@ STOP: Final = FILLERS | PREPOSITIONS | ENDS | NOISE | word_set(
 VERBAL: Final = VERBS.keys() | ACTIONS | THIRD_PERSON.keys()
 
 WEIGHTS: Final[Mapping[str, float]] = {
-    "bias": -2.4, "name": 1.1, "back": 1.1, "told": 1.0, "field": 0.8, "target": 0.9, "said": 0.6,
-    "lists": 0.6, "creates": 0.3, "gets": -0.9, "free": 0.4, "kind": 0.1, "required": 0.1, "own": -0.6,
-    "prefix": 1.3, "only": 0.7, "takes": -0.4, "naming": -0.5, "related": 0.5, "schema": -1.1,
-    "schema_field": 0.8, "many": -0.9,
+    "bias": -1.2, "name": 0.8, "back": 1.1, "told": 0.4, "field": 0.3, "target": 0.9, "said": 0.8,
+    "lists": 0.5, "creates": 0.0, "gets": -0.5, "free": 0.0, "kind": 0.4, "required": -0.2, "own": -0.6,
+    "prefix": 1.2, "only": 0.3, "takes": -0.4, "related": 0.2, "schema": -0.6, "schema_field": 0.3,
+    "many": -0.9,
 }  # fmt: skip
 """What each feature counts, in the logarithm of odds."""
 
@@ -119,12 +125,20 @@ def _texts(tool: Json, view: Resource) -> _Texts:
     named = () if "__" in view.name and route else words(view.name)
     needed = schema.get("required", [])
     return _Texts(
-        _named(named) | _stems(static[-4:]),
+        _named(named) | _stems(static[-4:], ()),
         _stems(words(view.description[:READ_CHARS])),
         frozenset(_fields(tool.get("output_schema") or {})),
         frozenset({"_".join(words(one)) for one in needed} | held),
         frozenset("_".join(words(one)) for one in properties(schema)),
     )
+
+
+def _heads(view: Resource, texts: _Texts) -> frozenset[str]:
+    """What a tool's results are of: the last nouns of its entities and of what its description tells."""
+    found = {stem(name.rpartition("_")[2]) for name in view.entities}
+    found |= {stem(one.noun[-1]) for one in view.subjects if one.told != "owner"}
+    last = [stem(word) for word in words(view.name) if stem(word) in texts.nouns]
+    return frozenset({*found, *last[-1:]})
 
 
 def _fields(output: Json) -> Iterator[str]:
@@ -162,6 +176,8 @@ def asks(
     """
     schema = tool.get("input_schema", {})
     required = set(schema.get("required", []))
+    paths = tool.get("path", "")
+    first = next((one for one in properties(schema) if one in required), "")
     for parameter, raw in list(properties(schema).items())[:MAX_PARAMETERS]:
         if not isinstance(raw, dict) or "const" in raw or len(raw.get("enum", ())) > 1:
             continue  # an enum of one value is an example
@@ -175,20 +191,28 @@ def asks(
         if len(member.get("enum", ())) > 1 or (types and not types & {"string", "integer", "number"}):
             continue
         parts = words(parameter)
-        if not parts or SECRETS.intersection(parts) or parameter.startswith("$"):
+        if not parts or SECRETS.intersection(parts) or BOUND.fullmatch(parameter) or parameter[0] == "$":
             continue
         soft = singular(parts[-1]) in SOFT and stem(parts[-1]) in listed
         if parts[-1] in FREE and not (soft and parameter in required):
             continue
         kind = parts[-1] if parts[-1] in REFERS else ""
-        routed = f"{{{parameter}}}" in tool.get("path", "") or f"{{+{parameter}}}" in tool.get("path", "")
+        routed = f"{{{parameter}}}" in paths or f"{{+{parameter}}}" in paths
         needed = parameter in required or routed
         lone = kind == "name" and not required and view.verb not in ("create", "search")
         if not needed and not lone and kind in ("", "name", "type", "path", "model", "url", "code", "key", "number"):
             continue
-        own_words = _stems([word for word in (parts[:-1] if kind else parts) if word not in QUALIFYING], ())
-        own_words = frozenset(word for word in own_words if word in known)
+        of = [word for word in (parts[:-1] if kind else parts) if word not in QUALIFYING]
+        spoken = [stem(one) for one in of]
+        own_words = frozenset(word for word in spoken if word in known)
+        if not own_words and any(len(word) > SHORT and word not in known for word in spoken):
+            continue  # of something that the server does not speak of
         own = not own_words or own_words <= texts.nouns
+        if view.route and not routed and (kind not in IDENTITIES or (own and "{" in paths)):
+            continue
+        if view.verb == "update" and own and kind not in IDENTITIES and parameter != first:
+            if parameter not in required or NEW.search(raw.get("description") or ""):
+                continue
         if own and view.verb == "create" and not routed:
             continue
         nouns = own_words or texts.nouns
@@ -212,6 +236,7 @@ class Likeness:
             if view.verb in ("list", "search", "get") and not one.required
             for word in one.nouns
         }
+        self.heads = [_heads(view, one) for view, one in zip(views, self.texts, strict=True)]
         self.sources = [view for view in views if view.verb not in ("delete", "update")][:MAX_TOOLS]
         self.listers = [view for view in self.sources if view.verb in ("list", "search")]
 
@@ -236,6 +261,15 @@ class Likeness:
         if source.verb == "act" and not STARTS.intersection(words(source.name)):
             return None
         nouns = ask.nouns
+        creates = source.verb in ("create", "act")
+        if creates and ask.kind not in MADE:
+            return None
+        if source.verb == "get" and one.required:
+            return None
+        only = len(self.listers) == 1 and source is self.listers[0]
+        paired = bool(prefix) and source.route == prefix
+        if not (paired or only or self.heads[source.index] & {*nouns, ask.kind}):
+            return None
         last = name.rpartition("_")[2]
         forms = {name, f"{singular(last)}", name.removesuffix(f"_{last}")}
         field = 1.0 if name in one.fields else 0.5 if forms & one.fields else 0.0
@@ -249,16 +283,15 @@ class Likeness:
             "target": self.covered(other.nouns, one.nouns),
             "said": self.covered(ask.said, one.nouns | one.said),
             "lists": float(verb in ("list", "search")),
-            "creates": float(verb in ("create", "act")),
+            "creates": float(creates),
             "gets": float(verb == "get"),
             "free": float(not one.required),
             "kind": float(ask.kind in KINDS),
             "required": float(ask.required),
             "own": float(ask.own),
-            "prefix": float(bool(prefix) and source.route == prefix),
-            "only": float(len(self.listers) == 1 and source is self.listers[0]),
+            "prefix": float(paired),
+            "only": float(only),
             "takes": float(name in one.inputs),
-            "naming": float(ask.kind == "name" and verb == "create"),
             "related": float(bool(RELATED.search(source.name))),
             "schema": float(not source.schemaless),
             "schema_field": field * float(not source.schemaless),
