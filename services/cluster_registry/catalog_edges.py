@@ -17,6 +17,7 @@ from services.cluster_registry.edges import infer
 from services.cluster_registry.likely import likely
 from services.cluster_registry.normalize import normalize
 from services.cluster_registry.resources import resources
+from services.cluster_registry.routed import held_by_another
 
 MAX_SOURCES: Final = 8
 """Edges within a server into one parameter."""
@@ -71,7 +72,14 @@ def _within(
 ) -> Iterator[tuple[Place, CatalogEdge]]:
     for server in servers:
         called = names[server.id]
-        links = infer(server.views, MAX_SOURCES)
+        prefixes = {(view.index, need.parameter): need.prefix for view in server.views for need in view.needs}
+        links = [
+            link
+            for link in infer(server.views, MAX_SOURCES)
+            if not held_by_another(
+                server.views[link.source].route, prefixes.get((link.target, link.parameter), "")
+            )
+        ]
         for link in (*links, *likely(specs[server.id], server.views, links)):
             yield (
                 (server.id, link.target, link.parameter, -link.confidence, server.id, link.source),
