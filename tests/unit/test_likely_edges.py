@@ -82,6 +82,19 @@ def test_what_a_rule_finds_keeps_its_rule_and_comes_first():
     assert edges["list_users", "user_id"].confidence >= 0.6
 
 
+def test_what_another_record_holds_is_no_source():
+    comment = {"type": "array", "items": {"type": "object", "properties": {"id": {"type": "integer"}}}}
+
+    def lists(holder):
+        path = f"/{holder}s/{{id}}/comments"
+        return {**tool(f"get_{holder}_comments", "id", path=path), "outputSchema": comment}
+
+    target = tool("get_album_comment", "id", "commentId", path="/albums/{id}/comments/{commentId}")
+    edges = found(lists("artist"), lists("album"), target)
+    assert ("get_album_comments", "commentId") in edges
+    assert ("get_artist_comments", "commentId") not in edges
+
+
 def test_the_order_of_the_tools_makes_no_difference():
     tools = [NODES, STATES, CITIES, tool("getStateDetails", "ufId"), tool("get_node_info", "nodeType")]
     expected = found(*tools)
