@@ -1,7 +1,8 @@
 """The edges of a whole catalog, without a log: the door for ``tds edges`` and for measurement.
 
 Clusters are formed from the same rules (``edges.infer``); here more sources of one parameter are told, the
-edges between servers too, and tools are called what the catalog calls them.
+likeliest where the rules know none (``likely``), the edges between servers too, and tools are called what the
+catalog calls them.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import Final
 from schemas.catalog import ImportServer, Json, ServerImported, ServerRejected
 from services.cluster_registry.across import Server, across
 from services.cluster_registry.edges import infer
+from services.cluster_registry.likely import likely
 from services.cluster_registry.normalize import normalize
 from services.cluster_registry.resources import resources
+from services.cluster_registry.routed import held_by_another
 
 MAX_SOURCES: Final = 8
 """Edges within a server into one parameter."""
@@ -43,6 +46,7 @@ def catalog_edges(
     """
     servers: list[Server] = []
     names: dict[str, list[str]] = {}
+    specs: dict[str, list[Json]] = {}
     rejected: list[ServerRejected] = []
     for one in sorted(imports, key=lambda command: command.server_id):
         answer = normalize(one)
@@ -52,9 +56,10 @@ def catalog_edges(
         tools: list[Json] = [
             tool.model_dump(mode="json", exclude_defaults=True) for tool in answer.server.tools
         ]
+        specs[one.server_id] = tools
         names[one.server_id] = [tool.original_name or tool.name for tool in answer.server.tools]
         servers.append(Server(one.server_id, resources(tools)))
-    found = [*_within(servers, names), *(() if within_only else _across(servers, names))]
+    found = [*_within(servers, names, specs), *(() if within_only else _across(servers, names))]
     return [edge for _, edge in sorted(found, key=lambda one: one[0])], rejected
 
 
@@ -62,10 +67,20 @@ Place = tuple[str, int, str, float, str, int]
 """Where an edge stands in the order of all."""
 
 
-def _within(servers: list[Server], names: dict[str, list[str]]) -> Iterator[tuple[Place, CatalogEdge]]:
+def _within(
+    servers: list[Server], names: dict[str, list[str]], specs: dict[str, list[Json]]
+) -> Iterator[tuple[Place, CatalogEdge]]:
     for server in servers:
         called = names[server.id]
-        for link in infer(server.views, MAX_SOURCES):
+        prefixes = {(view.index, need.parameter): need.prefix for view in server.views for need in view.needs}
+        links = [
+            link
+            for link in infer(server.views, MAX_SOURCES)
+            if not held_by_another(
+                server.views[link.source].route, prefixes.get((link.target, link.parameter), "")
+            )
+        ]
+        for link in (*links, *likely(specs[server.id], server.views, links)):
             yield (
                 (server.id, link.target, link.parameter, -link.confidence, server.id, link.source),
                 CatalogEdge(

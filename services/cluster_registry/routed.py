@@ -23,6 +23,8 @@ GENERATED: Final = frozenset(
 )
 HELD: Final = {"list": 0.8, "search": 0.8, "get": 0.74}
 STARTED: Final = frozenset({("create",), ("add",), ("post",), ("start",), ("submit",), ("new",)})
+ANYONES: Final = frozenset({"me", "self", "current", "user", "users", "account", "accounts", "search"})
+"""Routes under which what others hold is told, too."""
 KEYS: Final = ("id", "uuid", "uid", "gid", "sid", "key", "slug", "number", "code", "arn", "name")
 """What tells records of one route apart, the likeliest first."""
 
@@ -95,6 +97,15 @@ def of_another(route: str, prefix: str) -> bool:
     above, _, named = prefix.rpartition("/")
     before, found, _ = (route + "/").partition(f"/{named}/")
     return bool(above and found and before) and "{" not in before and before != above
+
+
+def held_by_another(route: str, prefix: str) -> bool:
+    """/artists/{id}/comments holds other comments than /albums/{id}/comments/{commentId} names."""
+    one = [part for part in route.split("/") if part and "{" not in part]
+    other = [part for part in prefix.split("/") if part and "{" not in part]
+    if len(one) < 2 or len(other) < 2 or one[-1] != other[-1] or "{" not in route:
+        return False
+    return one[0] != other[0] and not {one[0].lower(), other[0].lower()} & ANYONES
 
 
 def plainly_lists(source: Resource) -> bool:
