@@ -36,6 +36,8 @@ class Entry:
     first: dict[str, int] = field(default_factory=dict)
     last_lead: int | None = None
     """Offset of the last lead record; a key may have several."""
+    again: dict[str, int] = field(default_factory=dict)
+    """Offset of the last duplicate, in each other topic, of an event with which its chain may begin."""
     lead_before: int | None = None
     """Of a key without a lead record: if there is one, its offset is below this."""
     awaited: set[tuple[str, int, str]] = field(default_factory=set)
@@ -242,6 +244,8 @@ class Window:
             entry.first.setdefault(record.topic, record.offset)
         if record.topic == self._lead and self._lead in entry.first:
             entry.last_lead = record.offset  # be it a duplicate: whoever reads on from here would take it
+        if not taken and envelope.sequence <= 1 and record.topic != self._lead:
+            entry.again[record.topic] = record.offset
         if not taken or entry.closed:
             self.dropped += 1
             if not (taken or known) and envelope.sequence > 1 and self._begun.get(_place(record)):
@@ -401,32 +405,33 @@ class Window:
 
         The lead topic is done up to the oldest open key. All topics are kept from the first record of
         any key, open or closed, of which a lead record is kept or still to come: so whoever reads on from
-        here sees of every key that it opens all that has happened to it.
+        here sees of every key that it opens all that has happened to it. A closed key is kept as long as a
+        duplicate of what opened it lies behind the cut: it would be opened by that one, and never close.
         """
         lead = self._lead
         for key in [key for key, entry in self._entries.items() if self._leaderless(entry)]:
             self._forget(key)
         cut = {place: end for place, end in self._positions.items() if place[0] not in self._references}
-        closed = []
+        over = []
         for entry in self._entries.values():
-            if entry.closed:
-                closed.append(entry)
-            elif entry.last_lead is not None:
-                place = (lead, entry.partition)
-                cut[place] = min(cut[place], entry.first[lead])
-        # Latest first: a closed key that is kept, is kept from its first lead record, which may keep more.
-        for entry in sorted(closed, key=_last_lead, reverse=True):
-            place = (lead, entry.partition)
-            if entry.last_lead is None:
-                continue
-            if entry.last_lead >= cut[place]:
-                cut[place] = min(cut[place], entry.first[lead])
+            if entry.closed and entry.last_lead is not None:
+                over.append(entry)
             else:
-                self._forget(entry.key)
-        for entry in self._entries.values():
-            for topic, offset in entry.first.items():
-                place = (topic, entry.partition)
-                cut[place] = min(cut[place], offset)
+                _keep(entry, cut)
+        # Latest first: a closed key that is kept, is kept from its first records, which may keep more.
+        over.sort(key=lambda entry: entry.last_lead or 0, reverse=True)
+        before = -1
+        while len(over) != before:
+            before, gone = len(over), []
+            for entry in over:
+                last = {**entry.again, lead: entry.last_lead or 0}
+                if any(offset >= cut[topic, entry.partition] for topic, offset in last.items()):
+                    _keep(entry, cut)
+                else:
+                    gone.append(entry)
+            over = gone
+        for entry in over:
+            self._forget(entry.key)
         return cut
 
     def _forget(self, key: str) -> None:
@@ -443,5 +448,8 @@ def _place(record: Record) -> TopicPartition:
     return record.topic, record.partition
 
 
-def _last_lead(entry: Entry) -> int:
-    return -1 if entry.last_lead is None else entry.last_lead
+def _keep(entry: Entry, cut: dict[TopicPartition, int]) -> None:
+    """Cut before all that is known of this key."""
+    for topic, offset in entry.first.items():
+        place = (topic, entry.partition)
+        cut[place] = min(cut[place], offset)

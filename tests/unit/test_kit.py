@@ -506,6 +506,22 @@ def test_a_closed_key_with_a_later_command_among_those_kept_is_kept_whole():
     assert list(restarted.window.states()) == [B]
 
 
+def test_a_closed_key_is_kept_while_a_duplicate_of_what_opened_it_would_open_it_again():
+    """Of its chain there is only the first event and the last behind what B keeps."""
+    log, writer, driver = started(command(A, "1"), command(B, "1"), say(A), say(A), say(B))
+    Writer(log).put(say(A))
+    writer.put(end(A))
+    driver.settle()
+    restarted = Driver(log, performer(), committed(driver))
+    restarted.deliver_all()
+    assert restarted.due() == []
+    assert list(restarted.window.states()) == [B]
+    writer.put(end(B))
+    driver.settle()
+    driver.window.commits()
+    assert list(driver.window.keys) == []
+
+
 def test_a_key_that_was_over_before_its_lead_record_was_read_is_kept_whole():
     """B holds the lead topic back, so whoever takes over reads A's command again."""
     log, writer, driver = started()
