@@ -100,7 +100,8 @@ class Window:
         """Topics of a key's events that may stand before its lead record: who writes it writes them too."""
         self._reference_chains: dict[str, Chain] = {}
         self._entries: dict[str, Entry] = {}
-        self._closed: OrderedDict[str, None] = OrderedDict()
+        self._closed: OrderedDict[str, int] = OrderedDict()
+        """Partition of each key that is over and let go."""
         self._ready: list[tuple[int, str]] = []
         self._waiting: dict[str, None] = {}
         self._begun: Offsets = {}
@@ -129,6 +130,9 @@ class Window:
         Returns the keys that were in hand and have moved away: they are another instance's now.
         """
         own = frozenset(partitions)
+        kept = own if self._own is None else own & self._own
+        for key in [key for key, partition in self._closed.items() if partition not in kept]:
+            del self._closed[key]  # a partition that comes back is read again, its keys from their beginning
         moved = [key for key, entry in self._entries.items() if entry.partition not in own]
         for key in moved:
             del self._entries[key]
@@ -439,7 +443,7 @@ class Window:
         self._waiting.pop(key, None)
         if not entry.closed:
             return
-        self._closed[key] = None
+        self._closed[key] = entry.partition
         if len(self._closed) > REMEMBERED:
             self._closed.popitem(last=False)
 
