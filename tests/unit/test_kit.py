@@ -379,6 +379,24 @@ def test_only_a_key_that_began_after_its_partition_was_read_to_its_end_was_in_no
     assert {task.key: task.alone for task in driver.due()} == {B: False}
 
 
+def test_a_result_is_not_committed_past_before_its_command_when_a_partition_comes_back():
+    """The window remembers no key of a partition that was away: what it reads again it takes for new."""
+    log, writer, driver = started(command(A, "1"))
+    driver.settle()
+    writer.put(end(A))
+    driver.settle()
+    driver.window.commits()
+    assert list(driver.window.keys) == []
+    moved(driver, {1})
+    moved(driver, {0, 1})
+    driver.deliver(next(record for record in log.records if record.topic == SANDBOX_EVENTS.name))
+    assert committed(driver).get((SANDBOX_EVENTS.name, 0), 0) == 0
+    driver.deliver_all()
+    assert driver.due() == []
+    assert committed(driver)[SANDBOX_EVENTS.name, 0] == 1
+    assert answers(log, A) == ["1:done"]
+
+
 # --- the window: rivals --------------------------------------------------------------------------------
 
 
