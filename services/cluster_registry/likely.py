@@ -108,7 +108,7 @@ class Likeness:
         if not (paired or only or self.heads[source.index] & {*nouns, ask.kind}):
             return None
         last = name.rpartition("_")[2]
-        forms = {name, f"{singular(last)}", name.removesuffix(f"_{last}")}
+        forms = {name, singular(last), name.removesuffix(f"_{last}")}
         field = 1.0 if name in one.fields else 0.5 if forms & one.fields else 0.0
         verb = source.verb
         return {

@@ -17,6 +17,7 @@ from schemas.blueprint import Usage
 from schemas.evolution import ROLES, RoleModel
 from services.console.export import write_atomically
 from services.console.ledger import Ledger
+from services.console.show import most_first
 from services.kit.models.openai_wire import is_sim_named
 
 Json = dict[str, Any]
@@ -91,7 +92,7 @@ def card(ledger: Ledger, config: Json | None = None) -> Json:
 
 def ranked(given: Mapping[str, int]) -> dict[str, int]:
     """The ``LISTED`` most frequent, most frequent first."""
-    return dict(sorted(given.items(), key=lambda item: (-item[1], item[0]))[:LISTED])
+    return dict(most_first(given)[:LISTED])
 
 
 def ended(ledger: Ledger) -> str:

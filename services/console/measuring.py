@@ -37,6 +37,7 @@ from services.console.launch import read_catalog
 from services.console.page import page
 from services.console.row_files import BadRow, read_rows
 from services.console.row_forms import Trajectory, Unusable, trajectory
+from services.console.show import most_first
 from services.diversity_monitor.complexity import HISTOGRAM_WIDTH
 from services.diversity_monitor.corpus import Corpus
 from services.diversity_monitor.coverage import call_graph, edges
@@ -332,7 +333,7 @@ def _digest(value: object) -> bytes:
 
 def _top(masses: Mapping[str, float]) -> list[tuple[str, float]]:
     """The greatest masses, at most ``TOP``."""
-    return sorted(masses.items(), key=lambda item: (-item[1], item[0]))[:TOP]
+    return most_first(masses)[:TOP]
 
 
 def bits(value: float) -> str:

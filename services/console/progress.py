@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from schemas.evolution import CampaignSpec
 from services.console.ledger import Keep, Ledger
+from services.console.show import most_first
 from services.kit.log import Record
 
 if TYPE_CHECKING:
@@ -284,10 +284,9 @@ def ranked(given: dict[str, int]) -> str:
     """``9 (duplicate 7, cap 2)``."""
     if not given:
         return "0"
-    counter = Counter(given)
-    ranks = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
+    ranks = most_first(given)
     shown = ", ".join(f"{name} {count}" for name, count in ranks[:REASONS])
-    return f"{counter.total()} ({shown}{', …' if len(ranks) > REASONS else ''})"
+    return f"{sum(given.values())} ({shown}{', …' if len(ranks) > REASONS else ''})"
 
 
 def diversity_text(ledger: Ledger) -> str:

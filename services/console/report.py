@@ -15,7 +15,7 @@ from services.console.export import row as row_of
 from services.console.export import write_atomically
 from services.console.ledger import Ledger
 from services.console.page import page
-from services.console.show import facts, plain
+from services.console.show import facts, most_first, plain
 from services.diversity_monitor.complexity import HISTOGRAM_WIDTH
 from services.diversity_monitor.corpus import Corpus
 
@@ -72,11 +72,7 @@ class _Report:
             yield {
                 "id": made["id"],
                 "goal": blueprint.goal,
-                "facts": [
-                    pair
-                    for pair in facts(made, blueprint)
-                    if pair[0] not in {"tools", "user knows", "faults"}
-                ],
+                "facts": [pair for pair in facts(made, blueprint) if pair[0] not in ELSEWHERE],
                 "steps": [_step(blueprint, at) for at in range(len(blueprint.steps))],
                 "holds": [
                     f"{fact.label}: {plain(fact.value)}{' (told when asked)' if fact.asked else ''}"
@@ -126,9 +122,9 @@ class _Report:
             "series": series,
             "archive": _archive(measured),
             "complexity": {**figures.complexity.model_dump(mode="json"), "bin_width": HISTOGRAM_WIDTH},
-            "domains": _ranked({name: corpus.domains.mass(name) for name in corpus.domains}),
-            "modes": _ranked(Counter(one.mode for one in measured)),
-            "signatures": _ranked(Counter(one.signature for one in measured))[:TOP],
+            "domains": most_first({name: corpus.domains.mass(name) for name in corpus.domains}),
+            "modes": most_first(Counter(one.mode for one in measured)),
+            "signatures": most_first(Counter(one.signature for one in measured))[:TOP],
             "rejections": _rejections(ledger),
             "operators": _operators(ledger),
             "trajectories": self.index,
@@ -180,7 +176,7 @@ def _rejections(ledger: Ledger) -> list[list[Any]]:
             code = entry.failure.code
             reason = code if entry.failure.stage == "gate" else f"{code} ({entry.failure.attribution})"
             counts[entry.failure.stage, reason] += 1
-    return [[*key, count] for key, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+    return [[*key, count] for key, count in most_first(counts)]
 
 
 def _operators(ledger: Ledger) -> list[list[Any]]:
@@ -196,10 +192,6 @@ def _operators(ledger: Ledger) -> list[list[Any]]:
     return [
         [name, planned[name], taken[name], round(taken[name] / planned[name], 3)] for name in sorted(planned)
     ]
-
-
-def _ranked(masses: dict[str, float] | Counter[str]) -> list[tuple[str, float]]:
-    return sorted(masses.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _step(blueprint: Blueprint, at: int) -> Json:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from schemas.blueprint import Blueprint
 from services.console.errors import UserError
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 Json = dict[str, Any]
+Name = TypeVar("Name", str, tuple[str, str])
+Count = TypeVar("Count", int, float)
 
 WIDTH: Final = 100
 SHORT: Final = 12
@@ -153,6 +155,11 @@ def arguments(text: str) -> str:
     if not isinstance(value, dict):
         return text
     return ", ".join(f"{name}={json.dumps(item, ensure_ascii=False)}" for name, item in value.items())
+
+
+def most_first(counts: Mapping[Name, Count]) -> list[tuple[Name, Count]]:
+    """Names and their counts, the most frequent first, and what is as frequent by its name."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def visible(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from schemas.run import RunFailed, RunFinished
 from schemas.sandbox import CodeExecuted, ExecuteCode
@@ -14,8 +13,7 @@ from services.sandbox_exec import domain
 from services.sandbox_exec.backend import Backend, RefusingBackend
 from services.sandbox_exec.choice import choose
 from services.sandbox_exec.domain import Execute, Session
-
-MAX_REASON: Final = 2000
+from services.sandbox_exec.limits import MAX_REASON
 
 
 def service(backend: Backend | None = None) -> Performer:

@@ -47,6 +47,7 @@ class Bubblewrap:
     ) -> None:
         self.limits = limits or Limits()
         self.view = view
+        self._languages = LANGUAGES if os.access(SHELL, os.X_OK) else LANGUAGES[:1]
         self._slots = slots
         self._groups = groups
         self._held: dict[str, Held] = {}
@@ -60,9 +61,8 @@ class Bubblewrap:
 
     def announcement(self) -> SandboxAnnounced:
         """Safe, with what code finds there."""
-        languages = LANGUAGES if os.access(SHELL, os.X_OK) else LANGUAGES[:1]
         return SandboxAnnounced(
-            backend="bubblewrap", safe=True, languages=languages, packages=self.view.packages
+            backend="bubblewrap", safe=True, languages=self._languages, packages=self.view.packages
         )
 
     async def execute(self, command: ExecuteCode, earlier: Sequence[Past]) -> CodeExecuted:
@@ -143,7 +143,7 @@ class Bubblewrap:
 
     def _fault(self, command: ExecuteCode) -> str:
         """What is wrong with a call that is not even tried."""
-        languages = self.announcement().languages
+        languages = self._languages
         if command.language not in LANGUAGES:
             return f"unknown language {command.language[:40]!r}: write {' or '.join(languages)}"
         if command.language not in languages:

@@ -14,7 +14,7 @@ from services.sandbox_exec.backend import Backend, RefusingBackend
 from services.sandbox_exec.bubblewrap import Bubblewrap
 from services.sandbox_exec.cgroups import Groups
 from services.sandbox_exec.interpreter import View, view
-from services.sandbox_exec.jail import arguments, command
+from services.sandbox_exec.jail import arguments, command, holding, packed
 from services.sandbox_exec.limits import Limits
 from services.sandbox_exec.slots import NoSlot, Slots
 
@@ -75,14 +75,9 @@ def probe(seen: View, limits: Limits, user: int | None) -> str:
         subprocess.SubprocessError: it takes too long.
     """
     with contextlib.ExitStack() as stack:
-        filter_fd, words_fd, info_fd = (os.memfd_create(name) for name in ("filter", "words", "info"))
-        for one in (filter_fd, words_fd, info_fd):
-            stack.callback(os.close, one)
-        os.write(filter_fd, seccomp.program())
-        words = arguments(seen, limits, filter_fd, info_fd)
-        os.write(words_fd, b"".join(os.fsencode(one) + b"\0" for one in words))
-        for one in (filter_fd, words_fd):
-            os.lseek(one, 0, os.SEEK_SET)
+        filter_fd = holding("filter", seccomp.program(), stack)
+        info_fd = holding("info", b"", stack)
+        words_fd = holding("words", packed(arguments(seen, limits, filter_fd, info_fd)), stack)
         told = subprocess.run(  # noqa: S603
             command(user, words_fd, [seen.python, "-s", "-c", "import ctypes, hashlib; print('alive')"]),
             capture_output=True,

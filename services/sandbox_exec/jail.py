@@ -100,9 +100,9 @@ class Jail:
             closed_early = contextlib.ExitStack()
             closed_early.callback(os.close, info_w)
             stack.push(closed_early)
-            filter_fd = _holding("filter", seccomp.program(), closed_early)
+            filter_fd = holding("filter", seccomp.program(), closed_early)
             words = arguments(view, limits, filter_fd, info_w)
-            words_fd = _holding("words", b"".join(os.fsencode(one) + b"\0" for one in words), closed_early)
+            words_fd = holding("words", packed(words), closed_early)
             spawned = asyncio.ensure_future(
                 asyncio.create_subprocess_exec(
                     *command(user, words_fd, program),
@@ -208,7 +208,12 @@ class Jail:
         return await _last_words(self.process)
 
 
-def _holding(name: str, data: bytes, stack: contextlib.ExitStack) -> int:
+def packed(words: Sequence[str]) -> bytes:
+    """Arguments as bubblewrap reads them from a file descriptor."""
+    return b"".join(os.fsencode(one) + b"\0" for one in words)
+
+
+def holding(name: str, data: bytes, stack: contextlib.ExitStack) -> int:
     """A file descriptor from which ``data`` is read."""
     made = os.memfd_create(name)
     stack.callback(os.close, made)

@@ -7,6 +7,8 @@ from typing import Final
 
 MIB: Final = 1024 * 1024
 
+MAX_REASON: Final = 2000
+"""Characters of an answer's reason."""
 BREACHES: Final = frozenset(
     {"timeout", "cpu_limit", "memory_limit", "process_limit", "output_limit", "disk_limit"}
 )

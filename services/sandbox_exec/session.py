@@ -19,13 +19,12 @@ from schemas.sandbox import CodeExecuted, ExecuteCode, FileChanged, Outcome
 from services.sandbox_exec.cgroups import Group
 from services.sandbox_exec.interpreter import View
 from services.sandbox_exec.jail import START_S, Jail, JailFailed
-from services.sandbox_exec.limits import BREACHES, Limits
+from services.sandbox_exec.limits import BREACHES, MAX_REASON, Limits
 from services.sandbox_exec.text import visible
 
 PATIENCE_S: Final = 5.0
 """How much longer than its wall time a call is waited for: its end, and the reading of its files."""
 MAX_FRAME: Final = 2 * 1024 * 1024
-MAX_REASON: Final = 2000
 SENT: Final = ("files", "worker_python")
 """Modules that are sent into the jail."""
 BOOT: Final = """

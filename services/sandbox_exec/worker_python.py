@@ -332,7 +332,7 @@ class Supervisor:
         """Whether the call failed because there was no room left."""
         for folder in FOLDERS:
             room = os.statvfs(folder)
-            if room.f_files - room.f_ffree > self.limits["files"] + 1:
+            if crowded(room, self.limits["files"]):
                 return "disk_limit", f"{folder} holds more than {int(self.limits['files'])} files"
             if exit_code and not room.f_bavail:
                 return "disk_limit", f"{folder} is full"
@@ -363,7 +363,7 @@ class Supervisor:
         used = 0.0
         for name in os.listdir("/proc"):
             if name.isdigit() and (fields := stat_of(name)):
-                used += sum(map(int, fields[11:15]) if name != "1" else map(int, fields[13:15])) / TICKS
+                used += cpu_of(name, fields)
         return used
 
 
@@ -411,7 +411,7 @@ class Watch:
         for name in os.listdir("/proc"):
             if not name.isdigit() or not (fields := stat_of(name)):
                 continue
-            cpu += sum(map(int, fields[11:15]) if name != "1" else map(int, fields[13:15])) / TICKS
+            cpu += cpu_of(name, fields)
             if name not in ("1", str(self._supervisor.pid)):
                 tasks += int(fields[17])
                 resident += int(fields[21]) * PAGE
@@ -426,8 +426,7 @@ class Watch:
         if resident > limits["memory_bytes"] and self._shared() > limits["memory_bytes"]:
             return "memory_limit", f"more than {int(limits['memory_bytes'])} bytes of memory"
         for folder in FOLDERS:
-            room = os.statvfs(folder)
-            if room.f_files - room.f_ffree > limits["files"] + 1:
+            if crowded(os.statvfs(folder), limits["files"]):
                 return "disk_limit", f"{folder} holds more than {int(limits['files'])} files"
         return "", ""
 
@@ -459,6 +458,16 @@ def stat_of(name: str) -> list[str]:
             return source.read().rpartition(")")[2].split()
     except OSError:
         return []
+
+
+def cpu_of(name: str, fields: list[str]) -> float:
+    """Seconds of processor time by a process's stat, with its ended children's; of the first only theirs."""
+    return sum(map(int, fields[13 if name == "1" else 11 : 15])) / TICKS
+
+
+def crowded(room: os.statvfs_result, most: float) -> bool:
+    """Whether a file system holds more than ``most`` files beside its root."""
+    return room.f_files - room.f_ffree > most + 1
 
 
 def discard(source: int) -> None:
