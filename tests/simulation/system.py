@@ -449,8 +449,9 @@ class System:
                 self.finish_effect(replica, task)
         replica.tasks = []
         yield from self.finished_commit(replica)
-        if sum(one.service is replica.service for one in self.replicas) > 1:
-            self.retire(replica)
+        self.retire(replica)
+        if not any(one.service is replica.service for one in self.replicas):
+            self.starting.append(replica.service)  # the others crashed while it left
 
     # --- the end ---------------------------------------------------------------------------------------
 
