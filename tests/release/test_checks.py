@@ -194,6 +194,9 @@ def test_what_no_user_would_say_is_seen():
         assert complaints(wrong) == 1, wrong
     row["tools"][0]["function"]["name"] = "createFeedbackExample"
     assert complaints("Add a new feedback example.") == 0
+    row["tools"][0]["function"] |= {"name": "provideFeedback", "description": "Create a Feedback Example."}
+    assert complaints("Add a new feedback example.") == 0
+    assert complaints("Add feedback named example.") == 1
 
 
 def test_openings_are_compared_with_their_values_masked():
