@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from services.console import cli_dead, cli_edges, cli_import, cli_measure, cli_report, cli_stack
+from services.console import (
+    cli_console,
+    cli_dead,
+    cli_edges,
+    cli_import,
+    cli_measure,
+    cli_report,
+    cli_stack,
+)
 from services.console.cli_options import AsJson, OnStack, Where
 from services.console.errors import FAILED, INTERRUPTED, UserError, complain, explain, print_json
 
@@ -336,6 +344,7 @@ def replay(
 for command in (
     cli_measure.measure,
     cli_report.report,
+    cli_console.console,
     cli_edges.edges,
     cli_stack.pause,
     cli_stack.stop,

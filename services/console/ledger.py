@@ -107,6 +107,7 @@ class RunEntry:
     slot: int = 0
     attempt: int = 0
     open: bool = True
+    operator: str = ""
     blueprint: bytes = b""
     turns: list[tuple[type[Turn], bytes]] = field(default_factory=list)
     verdict: Verdict | None = None
@@ -418,6 +419,7 @@ class Ledger:
                 entry.generation, entry.slot = blueprint.generation, blueprint.slot
                 entry.attempt = blueprint.attempt
                 self._spend(entry, data.usage)
+                entry.operator = blueprint.operator
                 if self._kept(entry):
                     whole = self.keep == "everything"
                     entry.blueprint = _packed(blueprint if whole else blueprint.model_copy(update=NO_ROW))

@@ -35,55 +35,68 @@ def write_report(ledger: Ledger, path: Path) -> int:
     Raises:
         OSError: it cannot be written there.
     """
-    report = _Report(ledger)
-    write_atomically(path, page(report.meta, report.rows()))
+    report = Report(ledger)
+
+    def rows() -> Iterator[Json]:
+        for admitted in ledger.admitted:
+            if report.whole(admitted.run):
+                yield report.enter(admitted.run)
+
+    write_atomically(path, page(lambda: {**report.figures(), "trajectories": report.index}, rows()))
     return len(report.index)
 
 
-class _Report:
-    """What a page tells of a campaign; ``index`` grows as the rows are written."""
+class Report:
+    """What a page tells of a campaign. ``index`` holds a line for each trajectory that was entered."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.index: list[Json] = []
+        self._entered: list[str] = []
 
-    def rows(self) -> Iterator[Json]:
-        """The trajectories in the dataset's order."""
-        for admitted in self.ledger.admitted:
-            try:
-                blueprint = self.ledger.blueprint(admitted.run)
-            except LookupError:
-                continue
-            made = row_of(self.ledger, admitted.run)
-            about = made["metadata"]
-            distractors = set(blueprint.distractors)
-            self.index.append(
-                {
-                    "id": made["id"],
-                    "goal": blueprint.goal[:GOAL_LENGTH],
-                    "domains": about["domains"],
-                    "mode": about["mode"],
-                    "band": about["band"],
-                    "complexity": about["complexity"],
-                    "operator": blueprint.operator,
-                    "tools": [tool.name for tool in blueprint.tools if tool.name not in distractors],
-                }
-            )
-            yield {
+    def whole(self, run: str) -> bool:
+        """Whether all of a run is there: of the logs of a stack, some are read later than others."""
+        entry = self.ledger.runs.get(run)
+        return entry is not None and entry.verdict is not None and bool(entry.blueprint)
+
+    def grow(self) -> None:
+        """Enter what was admitted since, in the dataset's order; forget what the end does not count."""
+        admitted = self.ledger.admitted
+        del self.index[len(admitted) :], self._entered[len(admitted) :]
+        for one in admitted[len(self.index) :]:
+            if not self.whole(one.run):
+                break
+            self.enter(one.run)
+
+    def rows(self, first: int, last: int) -> list[Json]:
+        """Of the trajectories that were entered, those from ``first`` up to and without ``last``."""
+        found = []
+        for run in self._entered[first:last]:
+            found.append(_row(row_of(self.ledger, run), self.ledger.blueprint(run)))
+        return found
+
+    def enter(self, run: str) -> Json:
+        """Enter a trajectory into the index; returns it whole."""
+        blueprint = self.ledger.blueprint(run)
+        made = row_of(self.ledger, run)
+        about = made["metadata"]
+        distractors = set(blueprint.distractors)
+        self._entered.append(run)
+        self.index.append(
+            {
                 "id": made["id"],
-                "goal": blueprint.goal,
-                "facts": [pair for pair in facts(made, blueprint) if pair[0] not in ELSEWHERE],
-                "steps": [_step(blueprint, at) for at in range(len(blueprint.steps))],
-                "holds": [
-                    f"{fact.label}: {plain(fact.value)}{' (told when asked)' if fact.asked else ''}"
-                    for fact in blueprint.facts
-                ],
-                "answers": [fact.label for fact in blueprint.answer_facts],
-                "distractors": list(blueprint.distractors),
-                "messages": [message for message in made["messages"] if message["role"] != "system"],
+                "goal": blueprint.goal[:GOAL_LENGTH],
+                "domains": about["domains"],
+                "mode": about["mode"],
+                "band": about["band"],
+                "complexity": about["complexity"],
+                "operator": blueprint.operator,
+                "tools": [tool.name for tool in blueprint.tools if tool.name not in distractors],
             }
+        )
+        return _row(made, blueprint)
 
-    def meta(self) -> Json:
+    def figures(self) -> Json:
         """Everything but the trajectories."""
         ledger = self.ledger
         measured = [
@@ -127,8 +140,24 @@ class _Report:
             "signatures": most_first(Counter(one.signature for one in measured))[:TOP],
             "rejections": _rejections(ledger),
             "operators": _operators(ledger),
-            "trajectories": self.index,
         }
+
+
+def _row(made: Json, blueprint: Blueprint) -> Json:
+    """A trajectory as the reader of the page shows it, of the dataset's row and its blueprint."""
+    return {
+        "id": made["id"],
+        "goal": blueprint.goal,
+        "facts": [pair for pair in facts(made, blueprint) if pair[0] not in ELSEWHERE],
+        "steps": [_step(blueprint, at) for at in range(len(blueprint.steps))],
+        "holds": [
+            f"{fact.label}: {plain(fact.value)}{' (told when asked)' if fact.asked else ''}"
+            for fact in blueprint.facts
+        ],
+        "answers": [fact.label for fact in blueprint.answer_facts],
+        "distractors": list(blueprint.distractors),
+        "messages": [message for message in made["messages"] if message["role"] != "system"],
+    }
 
 
 def _series(measured: list[Measurement]) -> tuple[Corpus, Json]:
@@ -185,10 +214,9 @@ def _operators(ledger: Ledger) -> list[list[Any]]:
     planned: Counter[str] = Counter()
     taken: Counter[str] = Counter()
     for run, entry in ledger.runs.items():
-        if entry.blueprint:
-            operator = ledger.blueprint(run).operator
-            planned[operator] += 1
-            taken[operator] += run in admitted
+        if entry.operator:
+            planned[entry.operator] += 1
+            taken[entry.operator] += run in admitted
     return [
         [name, planned[name], taken[name], round(taken[name] / planned[name], 3)] for name in sorted(planned)
     ]

@@ -17,7 +17,7 @@ from services.console.stopping import run_through
 from services.kit import settings
 from services.kit.log import EventLog, LogError, Record
 from services.kit.settings import KitSettings
-from services.kit.sqlite import read
+from services.kit.sqlite import read, read_after
 
 if TYPE_CHECKING:
     from services.kit.kafka.log import KafkaLog
@@ -29,6 +29,10 @@ PATIENCE_S: Final = 10.0
 STALL_S: Final = 30.0
 """How long nothing may come of a log that has not been read to its end."""
 BATCH: Final = 5000
+STRETCH: Final = 500
+"""Records that are taken before anything else gets its turn."""
+POLL_S: Final = 0.25
+"""How often a folder's log is looked at for more."""
 EVERYTHING: Final = (*TOPICS, *(topic.dead for topic in TOPICS.values()))
 Json = dict[str, Any]
 Take = Callable[[Record], None]
@@ -56,6 +60,13 @@ class Source(Protocol):
         """Hand every record to ``take``; of ``topics`` only, where given.
 
         Each partition comes in its order; between partitions there is none.
+
+        Raises:
+            LogError: there is no log, or not one that can be read.
+        """
+
+    async def follow(self, take: Take) -> None:
+        """Hand every record to ``take``, and what is appended from then on, until this is cancelled.
 
         Raises:
             LogError: there is no log, or not one that can be read.
@@ -103,6 +114,17 @@ class Folder:
         for record in read(self.path / LOG, topics):
             take(record)
 
+    async def follow(self, take: Take) -> None:
+        """See Source."""
+        position = 0
+        while True:
+            for number, (place, record) in enumerate(read_after(self.path / LOG, position), start=1):
+                take(record)
+                position = place
+                if number % STRETCH == 0:
+                    await asyncio.sleep(0)
+            await asyncio.sleep(POLL_S)
+
 
 @dataclass(frozen=True, slots=True)
 class Stack:
@@ -133,6 +155,19 @@ class Stack:
                 await read_to_ends(log, take, topics or EVERYTHING)
 
         run_through(reading)
+
+    async def follow(self, take: Take) -> None:
+        """See Source."""
+        async with self.log() as log:
+            consumer = log.consumer(EVERYTHING, {})
+            try:
+                while True:
+                    for number, record in enumerate(await consumer.poll(BATCH, 1.0), start=1):
+                        take(record)
+                        if number % STRETCH == 0:
+                            await asyncio.sleep(0)
+            finally:
+                await consumer.close()
 
     def log(self) -> KafkaLog:
         """The stack's log, to be used as an async context manager."""

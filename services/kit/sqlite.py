@@ -303,18 +303,32 @@ def read(path: Path, topics: Sequence[str] | None = None) -> Iterator[Record]:
     Raises:
         LogError: there is no log, or not one that this program can read.
     """
+    return (record for _, record in read_after(path, 0, topics))
+
+
+def read_after(
+    path: Path, position: int, topics: Sequence[str] | None = None
+) -> Iterator[tuple[int, Record]]:
+    """The same from a position on: what was appended after it, each with its own, which count from 1.
+
+    Raises:
+        LogError: there is no log, or not one that this program can read.
+    """
     if not path.exists():
         message = f"no event log at {path}; start one with `tds run --out {path.parent}`"
         raise LogError(message)
     connection = _open(path, read_only=True)
     try:
-        where = f"WHERE topic IN ({','.join('?' * len(topics))})" if topics is not None else ""
+        if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            return  # it is just being made
+        where = f"AND topic IN ({','.join('?' * len(topics))})" if topics is not None else ""
         rows = connection.execute(
-            f"SELECT {COLUMNS} FROM record NOT INDEXED {where} ORDER BY position",  # noqa: S608
-            tuple(topics or ()),
+            f"SELECT position, {COLUMNS} FROM record NOT INDEXED "  # noqa: S608
+            f"WHERE position > ? {where} ORDER BY position",
+            (position, *(topics or ())),
         )
-        for row in rows:
-            yield _record(row)
+        for place, *row in rows:
+            yield place, _record(row)
     except sqlite3.Error as error:
         raise LogError(_advice(path, error)) from None
     finally:

@@ -70,9 +70,15 @@ class Tab:
                 await self.ask(frames)
 
     async def open(
-        self, page: Path, *, width: int = 1300, height: int = 800, phone: bool = False, dark: bool = False
+        self,
+        page: Path | str,
+        *,
+        width: int = 1300,
+        height: int = 800,
+        phone: bool = False,
+        dark: bool = False,
     ) -> None:
-        """Open a file on a screen of this size, and wait until it has drawn its data."""
+        """Open a file or an address on a screen of this size, and wait until it has drawn its data."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         for domain in ("Page", "Runtime", "Network"):
             await self.call(f"{domain}.enable")
@@ -81,7 +87,7 @@ class Tab:
             "Emulation.setDeviceMetricsOverride",
             width=width, height=height, deviceScaleFactor=1, mobile=phone,
         )  # fmt: skip
-        await self.call("Page.navigate", url=page.resolve().as_uri())
+        await self.call("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         await self.until("document.readyState === 'complete' && !document.getElementById('state')")
 
     async def picture(self, to: Path) -> None:

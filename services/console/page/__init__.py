@@ -1,7 +1,8 @@
 """One self-contained HTML page: its parts are files beside this one, its data stand packed inside it.
 
 Nothing is fetched when it is opened. Data are JSON, deflated and in base64, so that no text in them can end
-an element; rows stand in chunks of ``CHUNK`` and are unpacked when they are looked at.
+an element; rows stand in chunks of ``CHUNK`` and are unpacked when they are looked at. ``live_page`` is the
+same page without data, which asks whoever served it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,13 @@ def page(meta: Callable[[], Json], rows: Iterable[Json] = ()) -> Iterator[bytes]
         yield _script('class="chunk"', text)
     yield _script('id="meta"', json.dumps({**meta(), "chunk": CHUNK}, ensure_ascii=False))
     yield tail.replace("/*SCRIPT*/", _part("page.js")).encode()
+
+
+def live_page() -> bytes:
+    """The page without data: it listens to ``figures`` and asks for ``rows/N``, beside where it stands."""
+    head, tail = _part("page.html").replace("/*STYLE*/", _part("page.css")).split("<!--DATA-->")
+    head = head.replace("default-src 'none';", "default-src 'none'; connect-src 'self';")
+    return (head + tail.replace("/*SCRIPT*/", _part("page.js"))).encode()
 
 
 def _part(name: str) -> str:

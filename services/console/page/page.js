@@ -26,10 +26,7 @@ const NAMES = { domain: "Domain entropy", mode_exact: "Reasoning mode, exact", m
 const COLOURS = { domain: "var(--one)", mode_exact: "var(--two)", mode_coarse: "var(--three)" };
 
 function section(id, title, note, ...children) {
-  $("contents").append(el("a", { href: "#" + id }, title));
-  const made = el("section", { id }, el("h2", {}, title), note ? el("p", { class: "note" }, note) : null, ...children);
-  $("main").append(made);
-  return made;
+  return el("section", { id }, el("h2", {}, title), note ? el("p", { class: "note" }, note) : null, ...children);
 }
 
 // Charts are drawn as wide as their place is, and again when that changes.
@@ -198,25 +195,29 @@ function detail(one) {
   return [el("h3", {}, one.id), el("p", {}, one.goal), el("p", { class: "facts" }, facts),
     el("div", { class: "two" },
       el("div", { id: "plan" }, el("h3", {}, "The blueprint"), ...plan(one),
-        one.holds.length ? el("details", {}, el("summary", {}, `${one.holds.length} facts that the user holds`), ...one.holds.map((fact) => el("div", { class: "facts", style: "margin:0" }, fact))) : null,
+        one.holds.length ? el("details", {}, el("summary", {}, `${one.holds.length} ${one.holds.length === 1 ? "fact" : "facts"} that the user holds`), ...one.holds.map((fact) => el("div", { class: "facts", style: "margin:0" }, fact))) : null,
         one.answers.length ? el("p", { class: "facts" }, "The answer must report: " + one.answers.join(", ")) : null,
         one.distractors.length ? el("p", { class: "facts" }, "On offer and not needed: " + one.distractors.join(", ")) : null),
       el("div", { id: "happened" }, el("h3", {}, "What happened"), ...happened(one)))];
 }
 
-function reader(meta) {
-  const ROW = 76, rows = meta.trajectories, chunks = [...document.querySelectorAll("script.chunk")], texts = new Map();
+// Trajectories: a line of each in ``rows``, which may grow; ``chunkOf`` promises the texts of ``size`` of them.
+function reader(rows, size, chunkOf) {
+  const ROW = 76, texts = new Map();
   const search = el("input", { type: "search", id: "search", placeholder: "Search goals, tools, domains, modes", "aria-label": "Search" });
-  const choose = (name, values) => el("select", { "aria-label": name }, el("option", { value: "" }, name), ...values.map((value) => el("option", { value }, value)));
-  const domain = choose("every domain", meta.domains.map((pair) => pair[0])), mode = choose("every mode", meta.modes.map((pair) => pair[0])), band = choose("every band", ["band 0", "band 1", "band 2", "band 3"]);
+  const choose = (name) => el("select", { "aria-label": name }, el("option", { value: "" }, name));
+  const options = (at, values) => { for (const value of values) if (![...at.options].some((one) => one.value === value)) at.append(el("option", { value }, value)); };
+  const domain = choose("every domain"), mode = choose("every mode"), band = choose("every band");
+  options(band, ["band 0", "band 1", "band 2", "band 3"]);
   const whole = el("input", { type: "checkbox", id: "whole" }), count = el("span", { class: "note", id: "count", style: "margin:0" });
   const space = el("div", { class: "space" }), list = el("div", { id: "list", class: "card" }, space), shown = el("div", { id: "detail", class: "card" });
   const place = el("div", { class: "reader" }, list, shown);
   let found = rows.map((_, at) => at), current = -1, turn = 0;
 
-  const chunk = async (at) => {  // the last few are kept
-    if (!texts.has(at)) {
-      texts.set(at, (await unpacked(chunks[at].textContent)).split("\n"));
+  const chunk = async (at) => {  // the last few are kept, unless there is more of one by now
+    const wanted = Math.min(size, rows.length - at * size);
+    if (!texts.has(at) || texts.get(at).length < wanted) {
+      texts.set(at, (await chunkOf(at)).split("\n"));
       if (texts.size > 8) texts.delete(texts.keys().next().value);
     }
     return texts.get(at);
@@ -232,13 +233,13 @@ function reader(meta) {
   };
   const open = async (at) => {
     current = at;
-    const line = (await chunk(Math.floor(at / meta.chunk)))[at % meta.chunk];
+    const line = (await chunk(Math.floor(at / size)))[at % size];
     shown.replaceChildren(el("button", { type: "button", id: "back", on: { click: () => { wrap.classList.remove("open"); place.classList.remove("open"); paint(); } } }, "← all trajectories"), ...detail(JSON.parse(line)));
     shown.scrollTop = 0;
     if (place.dataset.ready) { place.classList.add("open"); wrap.classList.add("open"); }
     paint();
   };
-  const filter = async () => {
+  const filter = async (stay) => {
     const mine = turn += 1, wanted = search.value.trim().toLowerCase();
     const fits = (row) => (!domain.value || row.domains.includes(domain.value)) && (!mode.value || row.mode === mode.value) && (!band.value || "band " + row.band === band.value);
     const next = [];
@@ -248,52 +249,104 @@ function reader(meta) {
       if (!fits(row)) continue;
       let hit = !wanted || [row.goal, row.id, row.mode, row.operator, ...row.domains, ...row.tools].join(" ").toLowerCase().includes(wanted);
       if (!hit && whole.checked) {
-        const n = Math.floor(at / meta.chunk);
+        const n = Math.floor(at / size);
         if (n !== loaded) { texts = (await chunk(n)).map((text) => text.toLowerCase()); loaded = n; }
         if (mine !== turn) return;
-        hit = texts[at % meta.chunk].includes(wanted);
+        hit = texts[at % size].includes(wanted);
       }
       if (hit) next.push(at);
     }
     found = next;
     count.textContent = `${number(found.length)} of ${number(rows.length)}`;
-    list.scrollTop = 0;
+    if (!stay) list.scrollTop = 0;
     paint();
   };
   let waiting = 0;
-  search.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(filter, 150); });
-  for (const control of [domain, mode, band, whole]) control.addEventListener("change", filter);
+  search.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(filter, 150, false); });
+  for (const control of [domain, mode, band, whole]) control.addEventListener("change", () => filter(false));
   list.addEventListener("scroll", paint, { passive: true });
   const wrap = section("reader", "Trajectories", "", el("div", { class: "filters" }, search, domain, mode, band, el("label", {}, whole, " in the whole text"), count), place);
   new ResizeObserver(paint).observe(list);
-  filter().then(() => (rows.length ? open(0) : null)).then(() => { place.dataset.ready = "1"; });
+  const refresh = async (meta) => {
+    options(domain, meta.domains.map((pair) => pair[0]));
+    options(mode, meta.modes.map((pair) => pair[0]));
+    await filter(true);
+    if (current < 0 && rows.length) await open(0);
+    if (rows.length) place.dataset.ready = "1";
+  };
+  return [wrap, refresh];
 }
 
-function page(meta) {
-  document.title = meta.title;
-  $("title").textContent = meta.title;
-  $("subtitle").textContent = meta.subtitle;
-  $("main").replaceChildren();
-  section("figures", "Figures", "", el("div", { class: "tiles" }, ...meta.tiles.map(([label, value, note]) =>
+function figures(meta) {
+  const about = "Plug-in entropies are capped at log2 N: compare datasets at equal N.", cac = meta.complexity, found = [];
+  const add = (...parts) => found.push(section(...parts));
+  add("figures", "Figures", "", el("div", { class: "tiles" }, ...meta.tiles.map(([label, value, note]) =>
     el("div", { class: "card tile" }, el("b", {}, value), el("span", {}, label), note ? el("div", { class: "note", style: "margin:0" }, note) : null))));
-  const about = "Plug-in entropies are capped at log2 N: compare datasets at equal N.";
-  if (meta.series && meta.series.n.length > 1) section("entropy", "Entropies over time", "After each admitted trajectory. " + about,
+  if (meta.series && meta.series.n.length > 1) add("entropy", "Entropies over time", "After each admitted trajectory. " + about,
     el("div", { class: "grid" }, ...Object.keys(NAMES).map((name) => lineChart(name, meta.series))));
-  section("bits", "Entropies", meta.series ? "" : about, el("div", { class: "card" }, table(["entropy", "bits", "log2 N", "distinct", "2^H", "normalized"],
+  add("bits", "Entropies", meta.series ? "" : about, el("div", { class: "card" }, table(["entropy", "bits", "log2 N", "distinct", "2^H", "normalized"],
     Object.keys(NAMES).map((name) => { const one = meta.entropy[name]; return [NAMES[name], one.bits, meta.ceiling_bits, one.distinct, one.perplexity, one.normalized]; }))));
-  if (meta.archive && meta.archive.cells.length) section("archive", "Archive", "Domain × coarse mode; in a cell one slot per complexity band, 0 to 3 from the left, stronger where more trajectories are.", heatMap(meta.archive));
-  const cac = meta.complexity;
-  section("complexity", "Complexity", `Cumulative action complexity: mean ${number(cac.mean)}, p50 ${number(cac.p50)}, p90 ${number(cac.p90)}, per step ${number(cac.per_step)}.`, el("div", { class: "card" }, histogram(cac)));
-  section("distributions", "Domains and modes", "", el("div", { class: "grid" },
+  if (meta.archive && meta.archive.cells.length) add("archive", "Archive", "Domain × coarse mode; in a cell one slot per complexity band, 0 to 3 from the left, stronger where more trajectories are.", heatMap(meta.archive));
+  add("complexity", "Complexity", `Cumulative action complexity: mean ${number(cac.mean)}, p50 ${number(cac.p50)}, p90 ${number(cac.p90)}, per step ${number(cac.per_step)}.`, el("div", { class: "card" }, histogram(cac)));
+  add("distributions", "Domains and modes", "", el("div", { class: "grid" },
     el("div", { class: "card" }, el("h3", {}, "Domains, in trajectories"), longBars(meta.domains, COLOURS.domain)),
     el("div", { class: "card" }, el("h3", {}, "Coarse modes"), longBars(meta.modes, COLOURS.mode_coarse)),
     meta.signatures && meta.signatures.length ? el("div", { class: "card" }, el("h3", {}, "Exact modes"), longBars(meta.signatures, COLOURS.mode_exact, 12)) : null));
-  if (meta.rejections) section("rejections", "What was not taken", "", el("div", { class: "card" }, meta.rejections.length ? table(["stage", "reason", "runs"], meta.rejections) : "Nothing was rejected."));
-  if (meta.operators && meta.operators.length) section("operators", "Operators", "Runs planned by each operator, how many were admitted, and that share.", el("div", { class: "card" }, table(["operator", "runs", "admitted", "yield"], meta.operators)));
-  if (meta.bad && meta.bad.length) section("bad", "Rows that could not be measured", `${number(meta.bad_rows)} in all; the first ${number(meta.bad.length)}.`, el("div", { class: "card" }, table(["row", "code", "reason"], meta.bad.map((one) => [one.row, one.code, one.reason]))));
-  if (meta.trajectories) reader(meta);
+  if (meta.rejections) add("rejections", "What was not taken", "", el("div", { class: "card" }, meta.rejections.length ? table(["stage", "reason", "runs"], meta.rejections) : "Nothing was rejected."));
+  if (meta.operators && meta.operators.length) add("operators", "Operators", "Runs planned by each operator, how many were admitted, and that share.", el("div", { class: "card" }, table(["operator", "runs", "admitted", "yield"], meta.operators)));
+  if (meta.bad && meta.bad.length) add("bad", "Rows that could not be measured", `${number(meta.bad_rows)} in all; the first ${number(meta.bad.length)}.`, el("div", { class: "card" }, table(["row", "code", "reason"], meta.bad.map((one) => [one.row, one.code, one.reason]))));
+  return found;
 }
 
-unpacked($("meta").textContent).then((text) => page(JSON.parse(text))).catch((error) => {
+const above = el("div", { id: "above" });
+
+// Figures are drawn anew as they change; what was unfolded stays so, and the page where it was.
+function show(meta, below) {
+  document.title = meta.title;
+  $("title").textContent = meta.title;
+  $("subtitle").textContent = meta.subtitle;
+  const folds = [...above.querySelectorAll("details")].map((one) => one.open), sections = figures(meta);
+  above.style.minHeight = above.offsetHeight + "px";
+  above.replaceChildren(...sections);
+  [...above.querySelectorAll("details")].forEach((one, at) => { one.open = folds[at] || false; });
+  setTimeout(() => { above.style.minHeight = ""; }, 100);
+  $("contents").replaceChildren(...[...sections, ...below].map((one) => el("a", { href: "#" + one.id }, one.querySelector("h2").textContent)));
+  if (!above.isConnected) $("main").replaceChildren(above, ...below);
+}
+
+function packed(meta) {
+  if (!meta.trajectories) return show(meta, []);
+  const chunks = [...document.querySelectorAll("script.chunk")];
+  const [wrap, refresh] = reader(meta.trajectories, meta.chunk, (at) => unpacked(chunks[at].textContent));
+  show(meta, [wrap]);
+  return refresh(meta);
+}
+
+function live() {
+  const rows = [], said = $("live"), tell = (text) => { said.textContent = text; };
+  let made = null, over = false, turn = Promise.resolve();
+  const listening = new EventSource("figures");
+  const on = (name, act) => listening.addEventListener(name, (event) => { const data = JSON.parse(event.data); turn = turn.then(() => act(data)); });
+  on("begin", (data) => {
+    rows.length = Math.min(rows.length, data.had);
+    made ||= reader(rows, data.chunk, async (at) => {
+      const reply = await fetch(`rows/${at}`);
+      if (!reply.ok) throw new Error(`rows/${at}: ${reply.status}`);
+      return reply.text();
+    });
+  });
+  on("rows", (data) => { rows.push(...data); });
+  on("figures", (data) => {
+    rows.length = Math.min(rows.length, data.rows);
+    over = data.over;
+    show(data, [made[0]]);
+    tell(data.note || (over ? "the campaign has ended" : "live"));
+    return made[1](data);
+  });
+  listening.onerror = () => tell(over ? "the campaign has ended" : "no answer; trying again");
+}
+
+if ($("meta")) unpacked($("meta").textContent).then((text) => packed(JSON.parse(text))).catch((error) => {
   $("main").replaceChildren(el("p", { class: "bad" }, `The data in this page cannot be read (${error}). A browser of 2023 or later is needed.`));
 });
+else live();
