@@ -9,12 +9,15 @@ import os
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
+import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer
 
 from schemas.codec import Undecodable
 from services.console.cli import main
+from services.console.live import Live
 from services.console.source import Stack
 from services.kit.chain import seal
 from services.kit.dead import bury
@@ -79,6 +82,25 @@ def catalog(path, *, tools):
     return str(path)
 
 
+async def lines_of_the_page(stack):
+    """The trajectories that ``tds console`` tells of, once the campaign is over."""
+    live, told = Live(stack), []
+    following = asyncio.create_task(live.follow())
+    async with (
+        live.open("127.0.0.1", 0) as url,
+        aiohttp.ClientSession(read_bufsize=2**22) as session,
+        asyncio.timeout(30),
+        session.get(f"{url}figures") as stream,
+    ):
+        while not (told and told[-1].startswith(b"data: ") and json.loads(told[-1][6:]).get("over")):
+            told.append(await stream.content.readuntil(b"\n"))
+            if told[-1] == b"event: rows\n":
+                await stream.content.readuntil(b"\n")
+                told.append(b"rows" + await stream.content.readuntil(b"\n"))
+    following.cancel()
+    return [line["id"] for one in told if one.startswith(b"rows") for line in json.loads(one[10:])]
+
+
 def said(capsys, *command, code=0):
     assert main(list(command)) == code, capsys.readouterr()
     return capsys.readouterr()
@@ -129,6 +151,9 @@ def test_a_campaign_on_the_stack_gives_the_bytes_of_one_machine(stack, place, ca
     said(capsys, "replay", "--stack", "second")
     assert (place / "out" / "second" / "dataset.jsonl").read_bytes() == expected
     assert as_json(capsys, "status", "--stack", "second")["admitted"] == 4
+    assert asyncio.run(lines_of_the_page(replace(stack, campaign="second"))) == [
+        json.loads(line)["id"] for line in expected.splitlines()
+    ]
     assert "say --stack second" in said(capsys, "show", "out/second", "0", code=2).err
     ambiguous = said(capsys, "show", "--stack", "0", code=2)
     assert "On the stack there are first, second, third" in ambiguous.err
