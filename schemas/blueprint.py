@@ -197,6 +197,9 @@ class PlanBlueprint(Message):
     avoid: tuple[str, ...] = ()
     allowance: Allowance = Allowance()
     code: bool = False
+    """Whether the assistant is offered the code tool; a target with the flag ``codes`` has a step for it."""
+    packages: tuple[str, ...] = ()
+    """What code may import beside the standard library, name and version each."""
     max_turns: int = 24
     models: dict[Role, RoleModel] = Field(default_factory=dict)
 
