@@ -101,7 +101,10 @@ def answer_findings(
     answer = final_answer(messages)
     for fact in blueprint.answer_facts:
         position = alignment.made.get(fact.step)
-        value = at(calls[position].content, fact.path) if position is not None else MISSING
+        value = MISSING
+        if position is not None:
+            worked = alignment.worked.get(fact.step)
+            value = at(calls[position].value if worked is None else worked, fact.path)
         if not answer or value is MISSING:
             continue
         absent = [leaf for _, leaf in leaves(value) if not _reports(answer, leaf)]

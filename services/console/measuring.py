@@ -27,7 +27,7 @@ from typing import Any, Final
 from schemas.catalog import ToolSpec
 from schemas.diversity import Figures, Measurement
 from schemas.run import Action
-from services.agent_runner.trace import CODE_SERVER, Offer, actions_of
+from services.agent_runner.trace import Offer, actions_of
 from services.cluster_registry.labels import GENERAL, DomainClassifier, server_text, tokens
 from services.cluster_registry.text import snake_case
 from services.cluster_registry.tool_schema import InvalidSchema, input_schema
@@ -38,6 +38,7 @@ from services.console.page import page
 from services.console.row_files import BadRow, read_rows
 from services.console.row_forms import Trajectory, Unusable, trajectory
 from services.console.show import most_first
+from services.sim.code_tool import CODE_SERVER
 from services.diversity_monitor.complexity import HISTOGRAM_WIDTH
 from services.diversity_monitor.corpus import Corpus
 from services.diversity_monitor.coverage import call_graph, edges

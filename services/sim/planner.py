@@ -10,9 +10,14 @@ from pydantic import TypeAdapter
 
 from schemas.blueprint import AnswerFact, Fact, Fault, PlanBlueprint, Step
 from schemas.catalog import Cluster, ToolSpec
+from schemas.diversity import depth_bucket
+from schemas.evolution import Shape, Target
+from services.sim.code_tool import CODE_TOOL, simulated
 from services.sim.goal_text import write_goal
-from services.sim.personas import PERSONAS
+from services.sim.personas import PERSONAS, Persona
 from services.sim.plan_answers import choose_answers
+from services.sim.plan_clauses import Clause
+from services.sim.plan_code import KINDS, Coded, works
 from services.sim.plan_score import Sketch, askable
 from services.sim.plan_search import search
 from services.sim.plan_steps import Planned
@@ -26,6 +31,8 @@ Json = dict[str, Any]
 ROUNDS: Final = 4
 MAX_MISSES: Final = 1
 """Searches without any plan after which the cluster is taken not to give one."""
+WORKS: Final = 4
+"""Works that are tried to be told in words."""
 FAULTS: Final = ("timeout", "rate_limited", "unavailable")
 
 
@@ -46,7 +53,7 @@ def draft_from(script: Json) -> Json:
     cluster = Cluster.model_validate(
         {**script.get("cluster", {}), "tools": tuple(tools[place] for place in members)}
     )
-    world = World(tools, command.seed)
+    world = World(simulated(tools), command.seed)
     return draft(command, cluster, world, world.initial())
 
 
@@ -57,6 +64,8 @@ def draft(command: PlanBlueprint, cluster: Cluster, world: World, state: Json) -
     the cluster's tools; ``state`` is its state before the first call.
     """
     target = command.target
+    if "codes" in target.flags:
+        return draft_with_code(command, cluster, world, state)
     misses = 0
     trail = survey(cluster, world)
     for number in range(ROUNDS):
@@ -86,6 +95,80 @@ def draft(command: PlanBlueprint, cluster: Cluster, world: World, state: Json) -
             for index, step in enumerate(sketch.steps)
         ]
         return as_json(persona.line, goal, list(sketch.facts.values()), steps, answers)
+    return no_plan(target)
+
+
+def draft_with_code(command: PlanBlueprint, cluster: Cluster, world: World, state: Json) -> Json:
+    """A plan that ends with code: one for the rest of the target first, then work on what it returns.
+
+    Each kind of work is looked for in turn, in an order of the seed, so that none is rare for being harder
+    to come by than others.
+    """
+    target = command.target
+    trail = survey(cluster, world)
+    bases = without_code(target)
+    kinds = random.Random(f"{command.seed}/plan/kinds").sample(KINDS, len(KINDS))
+    for number, kind in enumerate(kinds):
+        rng = random.Random(f"{command.seed}/plan/code/{number}")
+        base = bases[rng.randrange(len(bases))]
+        seed = rng.random()
+
+        def possible(sketch: Sketch, kind: str = kind, seed: float = seed) -> list[Coded]:
+            found = works(sketch.steps, sketch.facts, random.Random(f"{seed}"))
+            return [one for one in found if one.work.kind == kind]
+
+        def wanted(sketch: Sketch) -> bool:
+            deep = depth_bucket(len(sketch.steps) + 1) == depth_bucket(target.depth)
+            return deep and bool(possible(sketch))
+
+        sketch = search(base, trail, world, state, rng, wanted)
+        if sketch is None or ("clarifies" in target.flags and not keep_back(sketch, rng)):
+            continue
+        late = delayable(world, state, sketch.steps) if "recovers" in target.flags else []
+        if "recovers" in target.flags and not late:
+            continue
+        persona = PERSONAS[rng.randrange(len(PERSONAS))]
+        faulty = rng.choice(late) if late else -1
+        for coded in possible(sketch)[:WORKS]:
+            made = coded_plan(sketch, coded, persona, faulty, rng)
+            if made is not None:
+                return made
+    return no_plan(target)
+
+
+def coded_plan(
+    sketch: Sketch, coded: Coded, persona: Persona, faulty: int, rng: random.Random
+) -> Json | None:
+    """The plan of a sketch and the work after it; ``None`` where no wording tells it."""
+    own = (coded.fact,) if coded.fact is not None else ()
+    facts = sketch.facts | {fact.name: fact for fact in own}
+    identity = f"s{len(sketch.steps) + 1}"
+    answers = coded.answer_facts(identity)
+    clause = Clause(coded.text, own, tuple(fact.name for fact in own), "get", own=False, alongside=False)
+    written = write_goal(sketch.steps, facts, answers, persona.style, rng, (clause,))
+    if written is None:
+        return None
+    goal, purposes = written
+    steps = [
+        planned_step(step, purposes[step.id], fault(rng) if index == faulty else None)
+        for index, step in enumerate(sketch.steps)
+    ]
+    last = tuple(step.id for step in sketch.steps if step.wave == sketch.steps[-1].wave)
+    code = Step(id=identity, tool=CODE_TOOL, after=last, purpose=coded.text, work=coded.work)
+    return as_json(persona.line, goal, list(facts.values()), [*steps, code], answers)
+
+
+def without_code(target: Target) -> list[Target]:
+    """The targets that, with a step of code after them, are this one: of chains and of waves side by side."""
+    depth = target.depth - 1
+    shapes: list[Shape] = ["single" if depth == 1 else "chain"]
+    if target.shape == "dag":
+        shapes = ["parallel", *(["dag"] if depth > 2 else [])]  # type: ignore[list-item]
+    return [target.model_copy(update={"shape": shape, "depth": depth}) for shape in shapes]
+
+
+def no_plan(target: Target) -> Json:
+    """The reply where the cluster cannot give the target."""
     return {
         "steps": [],
         "reason": f"the cluster gives no {target.shape} of depth {target.depth} {target.flags}",
