@@ -73,7 +73,8 @@ A step of code
   {"kind": "filter", "rows": R, "field": F, "keep": "over" | "under" | "is", "than": V, "show": F},
     with the result {"count": number, "matches": [the "show" of each record that is kept]};
   {"kind": "aggregate", "rows": R, "field": F, "by": "total" | "average" | "highest" | "lowest",
-    "times": F or "", "show": F or ""}, with {"total": x}, {"average": x}, or {"highest" or "lowest": x, "of": its "show"};
+    "times": F or "", "show": F or ""}, with {"total": x}, {"average": x}, or
+    {"highest" or "lowest": x, "of": its "show"};
   {"kind": "join", "rows": R, "others": R, "key": F, "other_key": F, "field": F, "by": "highest" | "lowest",
     "show": F of the others}, with {"matched": number, "highest" or "lowest": x, "of": "show" of the other};
   {"kind": "convert", "rows": R, "field": F, "unit": "minutes" | "hours" | "days" | "weeks" | "kilobytes",

@@ -38,12 +38,12 @@ from services.console.page import page
 from services.console.row_files import BadRow, read_rows
 from services.console.row_forms import Trajectory, Unusable, trajectory
 from services.console.show import most_first
-from services.sim.code_tool import CODE_SERVER
 from services.diversity_monitor.complexity import HISTOGRAM_WIDTH
 from services.diversity_monitor.corpus import Corpus
 from services.diversity_monitor.coverage import call_graph, edges
 from services.diversity_monitor.measurement import measure
 from services.diversity_monitor.trace import moves
+from services.sim.code_tool import CODE_SERVER
 from services.worlds.meaning import read
 from services.worlds.world import hand_written
 

@@ -30,7 +30,8 @@ from services.sim.code_work import LENGTHS, Unworkable, data_of, result_of
 from services.sim.plan_references import LISTING, holder_noun
 from services.sim.plan_steps import Path, Planned
 from services.sim.spelling import spell
-from services.sim.vocabulary import clash, is_technical, is_wordy, name_words, snake
+from services.sim.vocabulary import clash, is_technical, is_wordy, name_words, same, snake
+from services.sim.wording import plural
 from services.worlds.credentials import is_credential
 from services.worlds.words import countable
 from services.worlds.words import plural as plural_noun
@@ -51,9 +52,10 @@ NO_MEASURE: Final = re.compile(
 """Ends of fields whose numbers are no measure of anything."""
 ADDITIVE: Final = frozenset(
     """
-    amount amounts total totals cost costs fee fees tax quantity count counts units size bytes duration seconds
-    minutes hours days balance pay paid refund portions weight distance points tickets seats price salary
-    budget spent revenue sales views likes downloads stars visits listeners calories steps stock capacity spots
+    amount amounts total totals cost costs fee fees tax quantity count counts units size bytes
+    duration seconds minutes hours days balance pay paid refund portions weight distance points
+    tickets seats price salary budget spent revenue sales views likes downloads stars visits
+    listeners calories steps stock capacity spots
     """.split()  # noqa: SIM905
 )
 TIMES: Final = frozenset(("quantity", "portions", "units", "qty"))
@@ -76,7 +78,7 @@ class Table:
     """Records of one place of a step's observation; ``noun`` is what the user calls one of them."""
 
     step: Planned
-    source: FromStep
+    sources: tuple[FromStep, ...]
     rows: list[Json]
     noun: str
 
@@ -90,6 +92,15 @@ class Table:
         words = self.step.meaning.labels.get(field) or name_words(field)
         words = words.removeprefix(f"{self.noun} ") if words != self.noun else words
         return re.sub(r"(?<=\w) (minutes|hours|days|seconds|bytes)$", r" in \1", words)
+
+    def plural(self, field: str) -> str:
+        """The values of a field as the user says them: "prices", "durations in seconds"."""
+        head, unit, rest = self.words(field).partition(" in ")
+        return f"{head if plural(head) else plural_noun(head)}{unit}{rest}"
+
+    def product(self, field: str, times: str) -> str:
+        """What is added up: "the prices", "price times quantity"."""
+        return f"{self.words(field)} times {self.words(times)}" if times else f"the {self.plural(field)}"
 
     def column(self, field: str) -> list[Any]:
         """The values of a field."""
@@ -153,11 +164,17 @@ class Coded:
 
 
 def works(steps: Sequence[Planned], facts: Mapping[str, Fact], rng: random.Random) -> list[Coded]:
-    """All works that can be asked for after these steps, in an order of the seed, each tried out."""
-    found = [one for kind in KINDS for one in MAKERS[kind](steps, rng)]
-    good = [checked for one in found if (checked := tried(one, steps, facts)) is not None]
-    rng.shuffle(good)
-    return good
+    """Works of one kind that can be asked for after these steps, in an order of the seed, each tried out.
+
+    Kinds are gone through in an order of the seed, too, until one has any.
+    """
+    for kind in rng.sample(KINDS, len(KINDS)):
+        found = list(MAKERS[kind](steps, rng))
+        rng.shuffle(found)
+        good = [checked for one in found if (checked := tried(one, steps, facts)) is not None]
+        if good:
+            return good
+    return []
 
 
 def tried(coded: Coded, steps: Sequence[Planned], facts: Mapping[str, Fact]) -> Coded | None:
@@ -197,24 +214,38 @@ def tried(coded: Coded, steps: Sequence[Planned], facts: Mapping[str, Fact]) -> 
 
 
 def tables(steps: Sequence[Planned]) -> list[Table]:
-    """Lists of two or more records in the observations of reads."""
-    found = []
-    for step in steps:
-        if step.meaning.writes:
-            continue
-        for path, rows in _lists(step.observation, (), 0):
-            noun = holder_noun((*path, 0), step)
-            if noun and countable(noun) and is_wordy(noun) and plural_noun(noun) != noun:
-                found.append(Table(step, FromStep(step=step.id, path=path), rows, noun))
+    """Lists of two or more records in the observations of reads, each the only one that its noun can mean.
+
+    What a later step has changed is left out: the list is no longer what the user would get.
+    """
+    found = [
+        Table(step, (FromStep(step=step.id, path=path),), rows, holder_noun((*path, 0), step))
+        for step in steps
+        for path, rows in _lists(step.observation, (), 0)
+    ]
     nouns = [table.noun for table in found]
-    return [table for table in found if nouns.count(table.noun) == 1]
+    return [
+        table
+        for table in found
+        if len(table.rows) > 1
+        and not table.step.meaning.writes
+        and table.noun
+        and nouns.count(table.noun) == 1
+        and countable(table.noun)
+        and is_wordy(table.noun)
+        and plural_noun(table.noun) != table.noun
+        and not any(
+            step.meaning.writes and step.wave >= table.step.wave and same(step.meaning.entity, table.noun)
+            for step in steps
+        )
+    ]
 
 
 def records(steps: Sequence[Planned]) -> list[Table]:
     """Single records that steps have returned as a whole."""
     entities = [step.meaning.entity for step in steps]
     return [
-        Table(step, FromStep(step=step.id, path=()), [step.observation], step.meaning.entity)
+        Table(step, (FromStep(step=step.id, path=()),), [step.observation], step.meaning.entity)
         for step in steps
         if isinstance(step.observation, dict)
         and step.meaning.verb not in LISTING
@@ -222,6 +253,18 @@ def records(steps: Sequence[Planned]) -> list[Table]:
         and entities.count(step.meaning.entity) == 1
         and is_wordy(step.meaning.entity)
     ]
+
+
+def twins(steps: Sequence[Planned]) -> list[Table]:
+    """Records that a tool has returned one by one, side by side: those of each tool together."""
+    found = []
+    for first in steps:
+        alike = [step for step in steps if step.tool.name == first.tool.name and step.wave == first.wave]
+        single = all(isinstance(step.observation, dict) for step in alike) and not first.meaning.writes
+        if single and len(alike) > 1 and alike[0] is first and first.meaning.verb not in LISTING:
+            sources = tuple(FromStep(step=step.id, path=()) for step in alike)
+            found.append(Table(first, sources, [step.observation for step in alike], first.meaning.entity))
+    return [table for table in found if table.noun and is_wordy(table.noun)]
 
 
 def filters(steps: Sequence[Planned], rng: random.Random) -> Iterator[Coded]:
@@ -234,9 +277,9 @@ def filters(steps: Sequence[Planned], rng: random.Random) -> Iterator[Coded]:
             limit = between(table.column(field), rng)
             if limit is not None:
                 keep = rng.choice(("over", "under"))
-                yield _filter(
-                    table, field, keep, limit, "limit", f"with {_a(table.words(field))} {keep} {{}}", show
-                )
+                verb = "are" if plural(table.words(field)) else "is"
+                text = f"whose {table.words(field)} {verb} {keep} {{}}"
+                yield _filter(table, field, keep, limit, "limit", text, show)
         for field in table.dates():
             day = day_between(table.column(field), rng)
             if day:
@@ -257,7 +300,7 @@ def _filter(table: Table, field: str, keep: str, value: Any, label: str, text: s
     fact = Fact(name="work_limit", label=label, value=value)
     work = Filter.model_validate(
         {
-            "rows": (table.source,),
+            "rows": table.sources,
             "field": field,
             "keep": keep,
             "than": FromFact(fact=fact.name),
@@ -276,23 +319,22 @@ def joins(steps: Sequence[Planned], rng: random.Random) -> Iterator[Coded]:
     """Two results of different steps, one of which holds identifiers of the other's records."""
     every = tables(steps)
     for table in every:
-        for other in every:
-            show = other.show()
-            if other.step.id == table.step.id or not show or not NAMES.search(snake(show)):
+        for other in (*every, *twins(steps)):
+            show = told_by(other, table)
+            if other.step.id == table.step.id or same(other.noun, table.noun) or not show:
                 continue
             for key in shared_keys(table, other):
-                if key in (other.fields and show, show):
-                    continue
                 for field in (*table.measures(), *table.dates()):
                     by = rng.choice(("highest", "lowest"))
                     work = Join.model_validate(
                         {
-                            "rows": (table.source,), "others": (other.source,), "key": key, "other_key": key,
+                            "rows": table.sources, "others": other.sources, "key": key, "other_key": key,
                             "field": field, "by": by, "show": show,
                         }
                     )  # fmt: skip
-                    matched = [row[field] for row in table.rows if row[key] in other.column(key)]
-                    if len(set(matched)) < 2 or _tied(matched, by):
+                    rows = [row for row in table.rows if row[key] in other.column(key)]
+                    matched = [row[field] for row in rows]
+                    if len({row[key] for row in rows}) < 2 or tied(matched, by):
                         continue
                     extreme = superlative(table, field, by)
                     text = (
@@ -306,6 +348,20 @@ def joins(steps: Sequence[Planned], rng: random.Random) -> Iterator[Coded]:
                     yield Coded(work, text, answers)
 
 
+def told_by(other: Table, table: Table) -> str:
+    """A text that only the other table has: a name where there is one; empty where there is none."""
+    own = [
+        name
+        for name in other.fields
+        if name not in table.rows[0]
+        and all(isinstance(value, str) and _sayable(value) for value in other.column(name))
+        and not NUMBERS.search(snake(name))
+        and name not in other.dates()
+        and len(set(other.column(name))) > 1
+    ]
+    return next((name for name in own if NAMES.search(snake(name))), own[0] if own else "")
+
+
 def shared_keys(table: Table, other: Table) -> list[str]:
     """Fields that hold the same identifiers in both tables, each once in the other."""
     found = []
@@ -315,7 +371,7 @@ def shared_keys(table: Table, other: Table) -> list[str]:
         if not all(_plain(row.get(name)) for row in (*table.rows, *other.rows)):
             continue
         known = other.column(name)
-        if len(set(known)) == len(known) and len(set(table.column(name)) & set(known)) > 1:
+        if len(set(known)) == len(known) and set(table.column(name)) & set(known):
             found.append(name)
     return found
 
@@ -324,31 +380,28 @@ def aggregates(steps: Sequence[Planned], rng: random.Random) -> Iterator[Coded]:
     """Totals, averages and extremes of a column."""
     for table in tables(steps):
         for field, times in _priced(table):
-            words = _product_words(table, field, times)
             if times or ADDITIVE & set(snake(field).split("_")):
-                yield _aggregate(table, field, times, "total", f"add up the {words} of the {table.many}", rng)
+                text = f"add up {table.product(field, times)} of the {table.many}"
+                yield _aggregate(table, field, times, "total", text)
             if not times:
-                text = f"work out the average {words} of the {table.many} to the second decimal"
-                yield _aggregate(table, field, "", "average", text, rng)
+                text = f"work out the average {table.words(field)} of the {table.many} to the second decimal"
+                yield _aggregate(table, field, "", "average", text)
         for field in (*table.measures(), *table.dates()):
             by = rng.choice(("highest", "lowest"))
             show = table.show()
-            if show and show != field and not _tied(table.column(field), by):
+            if show and show != field and not tied(table.column(field), by):
                 extreme = superlative(table, field, by)
-                yield _aggregate(table, field, "", by, f"find the {table.noun} with the {extreme}", rng, show)
+                yield _aggregate(table, field, "", by, f"find the {table.noun} with the {extreme}", show)
 
 
-def _aggregate(
-    table: Table, field: str, times: str, by: str, text: str, _rng: random.Random, show: str = ""
-) -> Coded:
+def _aggregate(table: Table, field: str, times: str, by: str, text: str, show: str = "") -> Coded:
     work = Aggregate.model_validate(
-        {"rows": (table.source,), "field": field, "by": by, "times": times, "show": show}
+        {"rows": table.sources, "field": field, "by": by, "times": times, "show": show}
     )
     if show:
         own = (f"{table.words(show)} of that {table.noun}", ("of",))
         return Coded(work, text, (own, (superlative(table, field, by), (by,))))
-    words = _product_words(table, field, times)
-    label = f"{'sum of the' if by == 'total' else 'average'} {words}"
+    label = f"sum of {table.product(field, times)}" if by == "total" else f"average {table.words(field)}"
     return Coded(work, text, ((label, (by,)),))
 
 
@@ -378,7 +431,7 @@ def converts(steps: Sequence[Planned], _rng: random.Random) -> Iterator[Coded]:
 
 
 def _convert(table: Table, field: str, unit: str, until: str, text: str, label: str) -> Coded:
-    work = Convert.model_validate({"rows": (table.source,), "field": field, "unit": unit, "until": until})
+    work = Convert.model_validate({"rows": table.sources, "field": field, "unit": unit, "until": until})
     return Coded(work, text, ((label, ("value",)),))
 
 
@@ -394,14 +447,16 @@ def checks(steps: Sequence[Planned], rng: random.Random) -> Iterator[Coded]:
             except (TypeError, OverflowError):
                 continue
             right = rng.random() < 0.4
-            claim = (
-                actual if right else round(actual * rng.choice((0.9, 1.1, 1.2)) + rng.choice((1, 5, 10)), 1)
-            )
+            digits = 0 if all(isinstance(value, int) for value in values) else 1
+            off = round(actual * rng.choice((0.9, 1.1, 1.2)) + rng.choice((1, 5, 10)), digits)
+            claim = actual if right else off
             claim = int(claim) if float(claim).is_integer() else claim
             fact = Fact(name="work_claim", label="sum in question", value=claim)
-            work = Check(rows=(table.source,), field=field, claim=FromFact(fact=fact.name), times=times)
-            words = _product_words(table, field, times)
-            text = f"check whether the {words} of the {table.many} add up to {spell(claim)}"
+            work = Check(rows=table.sources, field=field, claim=FromFact(fact=fact.name), times=times)
+            add = "adds" if times else "add"
+            text = (
+                f"check whether {table.product(field, times)} of the {table.many} {add} up to {spell(claim)}"
+            )
             answers: list[tuple[str, Path]] = [("verdict on that sum", ("verdict",))]
             if claim != actual:
                 answers.append(("actual sum", ("actual",)))
@@ -479,19 +534,12 @@ def _priced(table: Table) -> Iterator[tuple[str, str]]:
         yield field, counts[0] if price and counts and counts[0] != field else ""
 
 
-def _product_words(table: Table, field: str, times: str) -> str:
-    return f"{table.words(field)} times {table.words(times)}" if times else table.words(field)
-
-
-def _a(words: str) -> str:
-    return f"{'an' if words[:1].lower() in 'aeiou' else 'a'} {words}"
-
-
 def _kept(value: Any, keep: str, than: Any) -> bool:
     return bool(value == than if keep == "is" else value > than if keep == "over" else value < than)
 
 
-def _tied(values: Sequence[Any], by: str) -> bool:
+def tied(values: Sequence[Any], by: str) -> bool:
+    """Whether more than one record has the extreme, or there is but one."""
     extreme = max(values) if by == "highest" else min(values)
     return len(values) < 2 or list(values).count(extreme) > 1
 
@@ -525,9 +573,7 @@ def _lists(value: Any, path: Path, depth: int) -> Iterator[tuple[Path, list[Json
         for key, part in value.items():
             yield from _lists(part, (*path, key), depth + 1)
     elif (
-        isinstance(value, list)
-        and 2 <= len(value) <= MAX_ROWS
-        and all(isinstance(row, dict) for row in value)
+        isinstance(value, list) and 0 < len(value) <= MAX_ROWS and all(isinstance(row, dict) for row in value)
     ):
         yield path, value
 

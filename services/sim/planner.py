@@ -10,19 +10,19 @@ from pydantic import TypeAdapter
 
 from schemas.blueprint import AnswerFact, Fact, Fault, PlanBlueprint, Step
 from schemas.catalog import Cluster, ToolSpec
-from schemas.diversity import depth_bucket
-from schemas.evolution import Shape, Target
+from schemas.evolution import Target
 from services.sim.code_tool import CODE_TOOL, simulated
 from services.sim.goal_text import write_goal
 from services.sim.personas import PERSONAS, Persona
 from services.sim.plan_answers import choose_answers
 from services.sim.plan_clauses import Clause
-from services.sim.plan_code import KINDS, Coded, works
+from services.sim.plan_code import Coded
 from services.sim.plan_score import Sketch, askable
 from services.sim.plan_search import search
 from services.sim.plan_steps import Planned
 from services.sim.plan_survey import survey
 from services.sim.plan_waves import delayable
+from services.sim.plan_with_code import CodedSketch, coded_sketch, ways
 from services.sim.wording import ORDINALS
 from services.worlds.world import World
 
@@ -99,72 +99,59 @@ def draft(command: PlanBlueprint, cluster: Cluster, world: World, state: Json) -
 
 
 def draft_with_code(command: PlanBlueprint, cluster: Cluster, world: World, state: Json) -> Json:
-    """A plan that ends with code: one for the rest of the target first, then work on what it returns.
+    """A plan that has code in it.
 
-    Each kind of work is looked for in turn, in an order of the seed, so that none is rare for being harder
-    to come by than others.
+    Each way for code to stand in a plan is looked for in turn, in an order of the seed.
     """
     target = command.target
     trail = survey(cluster, world)
-    bases = without_code(target)
-    kinds = random.Random(f"{command.seed}/plan/kinds").sample(KINDS, len(KINDS))
-    for number, kind in enumerate(kinds):
+    for number, way in enumerate(ways(random.Random(f"{command.seed}/plan/ways"))):
         rng = random.Random(f"{command.seed}/plan/code/{number}")
-        base = bases[rng.randrange(len(bases))]
-        seed = rng.random()
-
-        def possible(sketch: Sketch, kind: str = kind, seed: float = seed) -> list[Coded]:
-            found = works(sketch.steps, sketch.facts, random.Random(f"{seed}"))
-            return [one for one in found if one.work.kind == kind]
-
-        def wanted(sketch: Sketch) -> bool:
-            deep = depth_bucket(len(sketch.steps) + 1) == depth_bucket(target.depth)
-            return deep and bool(possible(sketch))
-
-        sketch = search(base, trail, world, state, rng, wanted)
-        if sketch is None or ("clarifies" in target.flags and not keep_back(sketch, rng)):
+        found = coded_sketch(way, target, trail, world, state, rng)
+        if found is None or ("clarifies" in target.flags and not keep_back(found.sketch, rng)):
             continue
-        late = delayable(world, state, sketch.steps) if "recovers" in target.flags else []
+        late = delayable(world, state, found.calls) if "recovers" in target.flags else []
         if "recovers" in target.flags and not late:
             continue
         persona = PERSONAS[rng.randrange(len(PERSONAS))]
-        faulty = rng.choice(late) if late else -1
-        for coded in possible(sketch)[:WORKS]:
-            made = coded_plan(sketch, coded, persona, faulty, rng)
+        faulty = found.calls[rng.choice(late)].id if late else ""
+        for coded in found.works[:WORKS]:
+            made = coded_plan(found, coded, persona, faulty, rng)
             if made is not None:
                 return made
     return no_plan(target)
 
 
 def coded_plan(
-    sketch: Sketch, coded: Coded, persona: Persona, faulty: int, rng: random.Random
+    found: CodedSketch, coded: Coded, persona: Persona, faulty: str, rng: random.Random
 ) -> Json | None:
-    """The plan of a sketch and the work after it; ``None`` where no wording tells it."""
+    """The plan of a sketch and a work in it; ``None`` where no wording tells it."""
+    steps = found.sketch.steps
     own = (coded.fact,) if coded.fact is not None else ()
-    facts = sketch.facts | {fact.name: fact for fact in own}
-    identity = f"s{len(sketch.steps) + 1}"
-    answers = coded.answer_facts(identity)
-    clause = Clause(coded.text, own, tuple(fact.name for fact in own), "get", own=False, alongside=False)
-    written = write_goal(sketch.steps, facts, answers, persona.style, rng, (clause,))
+    facts = found.sketch.facts | {fact.name: fact for fact in own}
+    identity = found.step.id if found.step is not None else f"s{len(steps) + 1}"
+    answers = choose_answers(found.calls, facts, rng) if found.step is not None else []
+    answers = answers or coded.answer_facts(identity)
+    more: tuple[Clause, ...] = ()
+    if found.step is None:
+        names = tuple(fact.name for fact in own)
+        more = (Clause(coded.text, own, names, "get", own=False, alongside=False),)
+    written = write_goal(steps, facts, answers, persona.style, rng, more)
     if written is None:
         return None
     goal, purposes = written
-    steps = [
-        planned_step(step, purposes[step.id], fault(rng) if index == faulty else None)
-        for index, step in enumerate(sketch.steps)
+    last = tuple(step.id for step in steps if step.wave == steps[-1].wave)
+    after = found.step.after if found.step is not None else last
+    code = Step(id=identity, tool=CODE_TOOL, after=after, purpose=coded.text, work=coded.work)
+    planned = [
+        code
+        if step is found.step
+        else planned_step(step, purposes[step.id], fault(rng) if step.id == faulty else None)
+        for step in steps
     ]
-    last = tuple(step.id for step in sketch.steps if step.wave == sketch.steps[-1].wave)
-    code = Step(id=identity, tool=CODE_TOOL, after=last, purpose=coded.text, work=coded.work)
-    return as_json(persona.line, goal, list(facts.values()), [*steps, code], answers)
-
-
-def without_code(target: Target) -> list[Target]:
-    """The targets that, with a step of code after them, are this one: of chains and of waves side by side."""
-    depth = target.depth - 1
-    shapes: list[Shape] = ["single" if depth == 1 else "chain"]
-    if target.shape == "dag":
-        shapes = ["parallel", *(["dag"] if depth > 2 else [])]  # type: ignore[list-item]
-    return [target.model_copy(update={"shape": shape, "depth": depth}) for shape in shapes]
+    if found.step is None:
+        planned.append(code)
+    return as_json(persona.line, goal, list(facts.values()), planned, answers)
 
 
 def no_plan(target: Target) -> Json:
