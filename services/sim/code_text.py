@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 from schemas.blueprint import Aggregate, Check, Convert, Filter, FromStep, Join, Work
 from services.sim.code_work import SECONDS, columns_of, length_of
 from services.sim.vocabulary import snake
+from services.worlds.words import singular
 
 Json = dict[str, Any]
 Form = Literal["dicts", "tuples", "json"]
@@ -47,8 +48,7 @@ class Table:
 
     def _row(self, row: Json) -> str:
         if self.form == "tuples":
-            inner = ", ".join(literal(row[column]) for column in self.columns)
-            return f"({inner},)" if len(self.columns) == 1 else f"({inner})"
+            return f"({', '.join(literal(row[column]) for column in self.columns)})"
         return "{" + ", ".join(f"{literal(column)}: {literal(row[column])}" for column in self.columns) + "}"
 
     def get(self, column: str, row: str = "") -> str:
@@ -68,6 +68,8 @@ def write_code(work: Work, data: Json, rng: random.Random, packages: str = "") -
     ``packages``: what the code tool says of packages; numpy is used only where it is named.
     """
     form = rng.choice(FORMS)
+    if len(columns_of(work)) == 1 and form == "tuples":
+        form = "dicts"
     array = "numpy" in packages and rng.random() < 0.3
     name = table_name(work.rows, "records")
     table = Table(name, columns_of(work), data["rows"], form, one_of(name))
@@ -105,8 +107,8 @@ def table_name(sources: Sequence[FromStep], otherwise: str) -> str:
 
 def one_of(name: str) -> str:
     """The loop's variable for a table."""
-    word = name.removesuffix("s")
-    fits = word != name and word.isidentifier() and word not in TAKEN and not word.endswith("s")
+    word = singular(name)
+    fits = word != name and word.isidentifier() and word not in TAKEN
     return word if fits and "_" not in word else "row"
 
 
