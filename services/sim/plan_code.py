@@ -39,7 +39,7 @@ from services.worlds.words import plural as plural_noun
 Json = dict[str, Any]
 Kind = Literal["filter", "join", "aggregate", "convert", "check"]
 
-KINDS: Final[tuple[Kind, ...]] = ("filter", "join", "aggregate", "convert", "check")
+KINDS: Final[tuple[Kind, ...]] = ("filter", "aggregate", "convert", "check")
 MAX_ROWS: Final = 30
 MAX_CHARACTERS: Final = 3000
 """Of the data that code is to hold."""
@@ -60,6 +60,7 @@ ADDITIVE: Final = frozenset(
 )
 TIMES: Final = frozenset(("quantity", "portions", "units", "qty"))
 PRICES: Final = frozenset(("price", "cost", "fare", "rate"))
+PARTICIPLE: Final = re.compile(r" (paid|left|due|spent|used|owed|logged|sold|worked|booked)$")
 STATES: Final = re.compile(
     r"(^|_)(status|state|type|category|priority|kind|role|topic|genre|diet|specialty|group)$"
 )
@@ -96,7 +97,8 @@ class Table:
     def plural(self, field: str) -> str:
         """The values of a field as the user says them: "prices", "durations in seconds"."""
         head, unit, rest = self.words(field).partition(" in ")
-        return f"{head if plural(head) else plural_noun(head)}{unit}{rest}"
+        head, space, behind = head.rpartition(" ") if PARTICIPLE.search(head) else (head, "", "")
+        return f"{head if plural(head) else plural_noun(head)}{space}{behind}{unit}{rest}"
 
     def product(self, field: str, times: str) -> str:
         """What is added up: "the prices", "price times quantity"."""
@@ -166,9 +168,10 @@ class Coded:
 def works(steps: Sequence[Planned], facts: Mapping[str, Fact], rng: random.Random) -> list[Coded]:
     """Works of one kind that can be asked for after these steps, in an order of the seed, each tried out.
 
-    Kinds are gone through in an order of the seed, too, until one has any.
+    Kinds are gone through in an order of the seed, too, until one has any: joins, which seldom can be had,
+    before all others.
     """
-    for kind in rng.sample(KINDS, len(KINDS)):
+    for kind in ("join", *rng.sample(KINDS, len(KINDS))):
         found = list(MAKERS[kind](steps, rng))
         rng.shuffle(found)
         good = [checked for one in found if (checked := tried(one, steps, facts)) is not None]
@@ -317,9 +320,9 @@ def _filter(table: Table, field: str, keep: str, value: Any, label: str, text: s
 
 def joins(steps: Sequence[Planned], rng: random.Random) -> Iterator[Coded]:
     """Two results of different steps, one of which holds identifiers of the other's records."""
-    every = tables(steps)
+    every = (*tables(steps), *twins(steps))
     for table in every:
-        for other in (*every, *twins(steps)):
+        for other in every:
             show = told_by(other, table)
             if other.step.id == table.step.id or same(other.noun, table.noun) or not show:
                 continue
@@ -530,7 +533,8 @@ def _priced(table: Table) -> Iterator[tuple[str, str]]:
     measures = table.measures()
     counts = [name for name in measures if TIMES & set(snake(name).split("_"))]
     for field in measures:
-        price = bool(PRICES & set(snake(field).split("_")))
+        words = set(snake(field).split("_"))
+        price = bool(PRICES & words) and not words & {"total", "paid"}
         yield field, counts[0] if price and counts and counts[0] != field else ""
 
 

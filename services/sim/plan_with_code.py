@@ -16,20 +16,21 @@ from schemas.catalog import Edge
 from schemas.diversity import depth_bucket
 from schemas.evolution import Shape, Target
 from services.sim.code_tool import CODE_SERVER, CODE_TOOL, code_tool
-from services.sim.plan_code import Coded, Table, joins, superlative, tables, tied, tried, works
+from services.sim.plan_code import NUMBERS, Coded, Table, joins, superlative, tables, tied, tried, works
 from services.sim.plan_references import LISTING
 from services.sim.plan_score import Sketch
-from services.sim.plan_search import confusing, search, take, try_tool
+from services.sim.plan_search import confusing, parameter_names, search, take, try_tool
 from services.sim.plan_steps import Planned
 from services.sim.plan_survey import Trail
+from services.sim.vocabulary import snake
 from services.worlds.world import Meaning, World
 
 Json = dict[str, Any]
 
 Way = Literal["last", "join", "pick"]
 """How code stands in a plan: after the last call; after one more list, for a join; before one more call."""
-WAYS: Final[Mapping[Way, float]] = {"last": 0.4, "pick": 0.25, "join": 0.35}
-"""How likely each is tried first."""
+WAYS: Final[Mapping[Way, float]] = {"last": 0.5, "pick": 0.3, "join": 1.2}
+"""How likely each is tried before the others, where it is possible at all."""
 TRIES: Final = 2
 """Searches of each way."""
 
@@ -51,10 +52,25 @@ class CodedSketch:
         return [one for one in self.sketch.steps if one is not self.step]
 
 
-def ways(rng: random.Random) -> list[Way]:
-    """The ways in the order in which they are tried."""
-    order = sorted(WAYS, key=lambda way: rng.random() ** (1.0 / WAYS[way]), reverse=True)
-    return [*order] * TRIES
+def ways(trail: Trail, rng: random.Random) -> list[Way]:
+    """The ways in the order in which they are tried; no join where no two lists can belong together."""
+    possible = [way for way in WAYS if way != "join" or joinable(trail)]
+    order = sorted(possible, key=lambda way: rng.random() ** (1.0 / WAYS[way]), reverse=True)
+    return order * TRIES
+
+
+def joinable(trail: Trail) -> bool:
+    """Whether the records of two lists hold an identifier of the same name, as far as the schemas say."""
+    seen: set[str] = set()
+    for tool in trail.tools:
+        meaning = trail.meanings[tool.name]
+        if meaning.writes or meaning.verb not in LISTING:
+            continue
+        names = {name for name in parameter_names(tool.output_schema) if NUMBERS.search(snake(name))}
+        if names & seen:
+            return True
+        seen |= names
+    return False
 
 
 def coded_sketch(

@@ -105,7 +105,7 @@ def draft_with_code(command: PlanBlueprint, cluster: Cluster, world: World, stat
     """
     target = command.target
     trail = survey(cluster, world)
-    for number, way in enumerate(ways(random.Random(f"{command.seed}/plan/ways"))):
+    for number, way in enumerate(ways(trail, random.Random(f"{command.seed}/plan/ways"))):
         rng = random.Random(f"{command.seed}/plan/code/{number}")
         found = coded_sketch(way, target, trail, world, state, rng)
         if found is None or ("clarifies" in target.flags and not keep_back(found.sketch, rng)):

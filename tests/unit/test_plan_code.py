@@ -313,6 +313,21 @@ def test_code_that_failed_is_a_failed_call(runs: Runs) -> None:
     assert "failed_call" in findings(blueprint, changed)
 
 
+def test_code_that_failed_first_and_then_ran_passes(runs: Runs) -> None:
+    """A call that took too long is no fault of the world's, and its repetition is the step."""
+    blueprint, messages = runs[0]
+    changed = json.loads(json.dumps(messages))
+    place = next(
+        index
+        for index, message in enumerate(changed)
+        if any(call["function"]["name"] == CODE_TOOL for call in message.get("tool_calls") or ())
+    )
+    failed = json.loads(json.dumps(changed[place : place + 2]))
+    failed[0]["tool_calls"][0]["id"] = failed[1]["tool_call_id"] = "first"
+    failed[1]["content"] = json.dumps({"outcome": "timeout", "reason": "more than 20 s"})
+    assert findings(blueprint, [*changed[:place], *failed, *changed[place:]]) == []
+
+
 def test_code_on_constants_of_its_own_is_caught(runs: Runs) -> None:
     for blueprint, messages in runs:
         changed = json.loads(json.dumps(messages))
