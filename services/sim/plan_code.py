@@ -22,34 +22,22 @@ from schemas.blueprint import (
     Fact,
     Filter,
     FromFact,
-    FromStep,
     Join,
     Work,
 )
 from services.sim.code_work import LENGTHS, Unworkable, data_of, result_of
-from services.sim.plan_references import LISTING, holder_noun
 from services.sim.plan_steps import Path, Planned
+from services.sim.plan_tables import NAMES, NUMBERS, Table, is_plain, records, sayable, tables, twins
 from services.sim.spelling import spell
-from services.sim.vocabulary import clash, is_technical, is_wordy, name_words, same, snake
+from services.sim.vocabulary import clash, same, snake
 from services.sim.wording import plural
-from services.worlds.credentials import is_credential
-from services.worlds.words import countable
-from services.worlds.words import plural as plural_noun
 
 Json = dict[str, Any]
 Kind = Literal["filter", "join", "aggregate", "convert", "check"]
 
 KINDS: Final[tuple[Kind, ...]] = ("filter", "aggregate", "convert", "check")
-MAX_ROWS: Final = 30
 MAX_CHARACTERS: Final = 3000
 """Of the data that code is to hold."""
-MAX_DEPTH: Final = 3
-DATED: Final = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d.*)?")
-NO_MEASURE: Final = re.compile(
-    r"(^|_)(ids?|code|number|no|year|month|day|page|index|position|rank|order|status|state|lat|lng?|lon\w*|latitude"
-    r"|version|zip|postal|phone|timestamp|at|on|date|time|key|port|priority|level|offset|limit|type|uid|pid|x|y|z)$"
-)
-"""Ends of fields whose numbers are no measure of anything."""
 ADDITIVE: Final = frozenset(
     """
     amount amounts total totals cost costs fee fees tax quantity count counts units size bytes
@@ -60,91 +48,15 @@ ADDITIVE: Final = frozenset(
 )
 TIMES: Final = frozenset(("quantity", "portions", "units", "qty"))
 PRICES: Final = frozenset(("price", "cost", "fare", "rate"))
-PARTICIPLE: Final = re.compile(r" (paid|left|due|spent|used|owed|logged|sold|worked|booked)$")
 STATES: Final = re.compile(
     r"(^|_)(status|state|type|category|priority|kind|role|topic|genre|diet|specialty|group)$"
 )
-NAMES: Final = re.compile(r"(^|_)(name|title|subject|counterparty|medicine|city|label)$")
-NUMBERS: Final = re.compile(r"(^|_)(id|number|code|reference)$")
 SPANS: Final = (
     ("start", "end"), ("starts", "ends"), ("departs", "arrives"), ("departure", "arrival"), ("from", "to"),
     ("ordered", "expected"), ("opened", "closed"), ("started", "finished"), ("begin", "end"),
     ("check_in", "check_out"), ("pickup", "return"), ("created", "updated"),
 )  # fmt: skip
 """First words of two fields between which time passes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Records of one place of a step's observation; ``noun`` is what the user calls one of them."""
-
-    step: Planned
-    sources: tuple[FromStep, ...]
-    rows: list[Json]
-    noun: str
-
-    @property
-    def many(self) -> str:
-        """The noun of several."""
-        return plural_noun(self.noun)
-
-    def words(self, field: str) -> str:
-        """A field as the user says it."""
-        words = self.step.meaning.labels.get(field) or name_words(field)
-        words = words.removeprefix(f"{self.noun} ") if words != self.noun else words
-        return re.sub(r"(?<=\w) (minutes|hours|days|seconds|bytes)$", r" in \1", words)
-
-    def plural(self, field: str) -> str:
-        """The values of a field as the user says them: "prices", "durations in seconds"."""
-        head, unit, rest = self.words(field).partition(" in ")
-        head, space, behind = head.rpartition(" ") if PARTICIPLE.search(head) else (head, "", "")
-        return f"{head if plural(head) else plural_noun(head)}{space}{behind}{unit}{rest}"
-
-    def product(self, field: str, times: str) -> str:
-        """What is added up: "the prices", "price times quantity"."""
-        return f"{self.words(field)} times {self.words(times)}" if times else f"the {self.plural(field)}"
-
-    def column(self, field: str) -> list[Any]:
-        """The values of a field."""
-        return [row[field] for row in self.rows]
-
-    @property
-    def fields(self) -> list[str]:
-        """Fields that every record has, and that a user can speak of."""
-        return [
-            name
-            for name in self.rows[0]
-            if all(_plain(row.get(name)) for row in self.rows)
-            and not is_technical(name)
-            and not is_credential(name)
-            and is_wordy(self.words(name))
-        ]
-
-    def measures(self) -> list[str]:
-        """Fields with numbers that measure something."""
-        return [
-            name
-            for name in self.fields
-            if not NO_MEASURE.search(snake(name)) and all(map(_number, self.column(name)))
-        ]
-
-    def dates(self) -> list[str]:
-        """Fields with days or moments."""
-        return [
-            name
-            for name in self.fields
-            if all(isinstance(value, str) and DATED.fullmatch(value) for value in self.column(name))
-        ]
-
-    def show(self) -> str:
-        """The field that tells the records apart: a name, else a number; empty where none does."""
-        for pattern in (NAMES, NUMBERS):
-            for name in self.fields:
-                values = self.column(name)
-                unique = len(set(values)) == len(values)
-                if pattern.search(snake(name)) and unique and all(map(_sayable, values)):
-                    return name
-        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,67 +119,13 @@ def tried(coded: Coded, steps: Sequence[Planned], facts: Mapping[str, Fact]) -> 
     for _, path in coded.answers:
         value = _at(result, path)
         if (
-            not _plain(value)
+            not is_plain(value)
             or str(value) in said
             or value == 0
-            or (isinstance(value, str) and not _sayable(value))
+            or (isinstance(value, str) and not sayable(value))
         ):
             return None
     return Coded(coded.work, coded.text, coded.answers, coded.fact, result)
-
-
-def tables(steps: Sequence[Planned]) -> list[Table]:
-    """Lists of two or more records in the observations of reads, each the only one that its noun can mean.
-
-    What a later step has changed is left out: the list is no longer what the user would get.
-    """
-    found = [
-        Table(step, (FromStep(step=step.id, path=path),), rows, holder_noun((*path, 0), step))
-        for step in steps
-        for path, rows in _lists(step.observation, (), 0)
-    ]
-    nouns = [table.noun for table in found]
-    return [
-        table
-        for table in found
-        if len(table.rows) > 1
-        and not table.step.meaning.writes
-        and table.noun
-        and nouns.count(table.noun) == 1
-        and countable(table.noun)
-        and is_wordy(table.noun)
-        and plural_noun(table.noun) != table.noun
-        and not any(
-            step.meaning.writes and step.wave >= table.step.wave and same(step.meaning.entity, table.noun)
-            for step in steps
-        )
-    ]
-
-
-def records(steps: Sequence[Planned]) -> list[Table]:
-    """Single records that steps have returned as a whole."""
-    entities = [step.meaning.entity for step in steps]
-    return [
-        Table(step, (FromStep(step=step.id, path=()),), [step.observation], step.meaning.entity)
-        for step in steps
-        if isinstance(step.observation, dict)
-        and step.meaning.verb not in LISTING
-        and step.meaning.entity
-        and entities.count(step.meaning.entity) == 1
-        and is_wordy(step.meaning.entity)
-    ]
-
-
-def twins(steps: Sequence[Planned]) -> list[Table]:
-    """Records that a tool has returned one by one, side by side: those of each tool together."""
-    found = []
-    for first in steps:
-        alike = [step for step in steps if step.tool.name == first.tool.name and step.wave == first.wave]
-        single = all(isinstance(step.observation, dict) for step in alike) and not first.meaning.writes
-        if single and len(alike) > 1 and alike[0] is first and first.meaning.verb not in LISTING:
-            sources = tuple(FromStep(step=step.id, path=()) for step in alike)
-            found.append(Table(first, sources, [step.observation for step in alike], first.meaning.entity))
-    return [table for table in found if table.noun and is_wordy(table.noun)]
 
 
 def filters(steps: Sequence[Planned], rng: random.Random) -> Iterator[Coded]:
@@ -357,7 +215,7 @@ def told_by(other: Table, table: Table) -> str:
         name
         for name in other.fields
         if name not in table.rows[0]
-        and all(isinstance(value, str) and _sayable(value) for value in other.column(name))
+        and all(isinstance(value, str) and sayable(value) for value in other.column(name))
         and not NUMBERS.search(snake(name))
         and name not in other.dates()
         and len(set(other.column(name))) > 1
@@ -371,7 +229,7 @@ def shared_keys(table: Table, other: Table) -> list[str]:
     for name in table.rows[0]:
         if not NUMBERS.search(snake(name)) or name not in other.rows[0]:
             continue
-        if not all(_plain(row.get(name)) for row in (*table.rows, *other.rows)):
+        if not all(is_plain(row.get(name)) for row in (*table.rows, *other.rows)):
             continue
         known = other.column(name)
         if len(set(known)) == len(known) and set(table.column(name)) & set(known):
@@ -568,37 +426,6 @@ def _seconds(row: Json, first: str, last: str) -> float:
         return (datetime.fromisoformat(row[last]) - datetime.fromisoformat(row[first])).total_seconds()
     except (TypeError, ValueError):
         return 0.0
-
-
-def _lists(value: Any, path: Path, depth: int) -> Iterator[tuple[Path, list[Json]]]:
-    if depth > MAX_DEPTH:
-        return
-    if isinstance(value, dict):
-        for key, part in value.items():
-            yield from _lists(part, (*path, key), depth + 1)
-    elif (
-        isinstance(value, list) and 0 < len(value) <= MAX_ROWS and all(isinstance(row, dict) for row in value)
-    ):
-        yield path, value
-
-
-def _plain(value: object) -> bool:
-    return isinstance(value, str | int | float) and not isinstance(value, bool)
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _sayable(value: object) -> bool:
-    """Whether a value can stand in a sentence and be found in JSON as it is."""
-    if not isinstance(value, str):
-        return True
-    return (
-        bool(value.strip() == value and value)
-        and len(value) <= 60
-        and not re.search(r"[\"\\\n\t?]|_|://", value)
-    )
 
 
 def _at(result: Json, path: Path) -> Any:

@@ -16,12 +16,13 @@ from schemas.catalog import Edge
 from schemas.diversity import depth_bucket
 from schemas.evolution import Shape, Target
 from services.sim.code_tool import CODE_SERVER, CODE_TOOL, code_tool
-from services.sim.plan_code import NUMBERS, Coded, Table, joins, superlative, tables, tied, tried, works
+from services.sim.plan_code import Coded, joins, superlative, tied, tried, works
 from services.sim.plan_references import LISTING
 from services.sim.plan_score import Sketch
 from services.sim.plan_search import confusing, parameter_names, search, take, try_tool
 from services.sim.plan_steps import Planned
 from services.sim.plan_survey import Trail
+from services.sim.plan_tables import NUMBERS, Table, tables
 from services.sim.vocabulary import snake
 from services.worlds.world import Meaning, World
 
