@@ -43,7 +43,6 @@ from services.diversity_monitor.corpus import Corpus
 from services.diversity_monitor.coverage import call_graph, edges
 from services.diversity_monitor.measurement import measure
 from services.diversity_monitor.trace import moves
-from services.sim.code_tool import CODE_SERVER
 from services.worlds.meaning import read
 from services.worlds.world import hand_written
 
@@ -69,7 +68,7 @@ WHERE: Final = {
 SAYS_DOMAIN: Final = ("domain", "primary_label", "domains", "category", "categories", "labels")
 CODE_TOOLS: Final = frozenset(
     ("python", "code_interpreter", "execute_code", "run_code", "execute_python", "run_python",
-     "python_interpreter", "python_repl", CODE_SERVER)
+     "python_interpreter", "python_repl", "sandbox")
 )  # fmt: skip
 """Names, without their server, of tools that run code."""
 FINDS_TOOLS: Final = frozenset(

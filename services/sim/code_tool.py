@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from schemas.catalog import ToolSpec
 
-CODE_SERVER: Final = "sandbox"
-"""Server id of the code tool."""
+CODE_SERVER: Final = "tds/sandbox"
+"""Server id of the code tool; none that a catalog would have."""
 CODE_TOOL: Final = "run_code"
 MAX_PARSED: Final = 100_000
 """Characters of code or of a text in it that are looked into."""
@@ -53,7 +53,7 @@ def code_tool(packages: Sequence[str]) -> ToolSpec:
 
 
 def is_code_tool(tool: ToolSpec) -> bool:
-    """Whether this is the code tool; a catalog's server may be called like the sandbox."""
+    """Whether this is the code tool, and none of a catalog's."""
     return tool.server == CODE_SERVER and tool.name == CODE_TOOL
 
 

@@ -80,6 +80,16 @@ def test_the_same_seed_gives_the_same_bytes_and_replay_runs_no_code(
     assert json.loads(told)["identical"] is True
 
 
+def test_a_row_is_shown_with_its_code_line_by_line(finished: Path) -> None:
+    rows = rows_of(finished / "dataset.jsonl")
+    number = next(place for place, row in enumerate(rows) if list(code_calls(row)))
+    (call, *_) = code_calls(rows[number])
+    last = call.code.splitlines()[-1][:60]
+    assert last in tds(finished.parent, "show", str(finished), str(number))
+    told = tds(finished.parent, "show", str(finished), str(number), "--markdown")
+    assert f"```python\n{call.code}\n```" in told
+
+
 def test_a_row_is_verified_again_with_its_code(finished: Path) -> None:
     campaign = api.Campaign(finished)
     row = next(row for row in campaign.rows() if list(code_calls(row)))

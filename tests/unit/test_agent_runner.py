@@ -38,6 +38,7 @@ from services.agent_runner.domain import (
 )
 from services.kit.models.chat import ChatCall, ChatReply, ChatRequest, ModelFailed
 from services.kit.service import Append, Closed, Perform, Step, Wait
+from services.sim.code_tool import CODE_SERVER, CODE_TOOL
 from tests.support.handmade import HANDMADE, cancelled_order, moved_money, played, schema
 from tests.support.solo import Cast, Line, Solo, said
 
@@ -921,8 +922,8 @@ def test_the_offered_tools_are_in_openai_form() -> None:
 
 
 CODE = ToolSpec(
-    server="sandbox",
-    name="run_code",
+    server=CODE_SERVER,
+    name=CODE_TOOL,
     description="Runs code.",
     input_schema=schema(["code"], code={"type": "string"}, language={"type": "string"}),
 )

@@ -153,10 +153,11 @@ def test_without_the_flag_the_code_tool_is_offered_and_not_needed() -> None:
 
 def test_a_catalogs_own_tool_of_that_name_is_left_alone() -> None:
     own = cluster("shop")
-    taken = own.tools[0].model_copy(update={"name": CODE_TOOL, "server": "sandbox-ish"})
+    taken = own.tools[0].model_copy(update={"name": CODE_TOOL, "server": "sandbox"})
+    assert not is_code_tool(taken)
     named = own.model_copy(update={"tools": (*own.tools[1:], taken)})
     tools = offered(command("shop", "chain", 2, 5), named, ())
-    assert [tool.server for tool in tools if tool.name == CODE_TOOL] == ["sandbox-ish"]
+    assert [tool.server for tool in tools if tool.name == CODE_TOOL] == ["sandbox"]
 
 
 def without(step: Step, **changes: Any) -> Step:
