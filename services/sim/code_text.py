@@ -23,9 +23,12 @@ from services.worlds.words import singular
 Json = dict[str, Any]
 Form = Literal["dicts", "tuples", "json"]
 FORMS: Final[tuple[Form, ...]] = ("dicts", "dicts", "tuples", "json")
-TAKEN: Final = frozenset(
-    (*keyword.kwlist, *keyword.softkwlist, *dir(builtins), "json", "math", "np", "datetime")
-)
+OWN: Final = """
+    actual best by_id claim claimed datetime difference end expected json kept known limit lookup matched
+    matches names np other others row seconds selected start total values verdict wanted
+""".split()  # noqa: SIM905
+"""Names that the code gives to things of its own."""
+TAKEN: Final = frozenset((*keyword.kwlist, *keyword.softkwlist, *dir(builtins), *OWN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +89,8 @@ def write_code(work: Work, data: Json, rng: random.Random, packages: str = "") -
             lines = _check(work, table, data["value"], rng)
     text = "\n".join(lines)
     head = ["import json"]
-    head += ["from datetime import datetime"] if "datetime." in text else []
-    head += ["", "import numpy as np"] if "np." in text else []
+    head += ["from datetime import datetime"] if isinstance(work, Convert) and work.until else []
+    head += ["", "import numpy as np"] if array and "np.array" in text else []
     return "\n".join([*head, "", text])
 
 

@@ -121,6 +121,16 @@ def test_written_code_prints_the_same_however_it_is_put(work, result) -> None:
     assert not any("numpy" in write_code(work, data, random.Random(seed)) for seed in range(40))
 
 
+def test_a_list_that_is_called_like_the_codes_own_things_gets_another_name() -> None:
+    for name in ("names", "values", "matches", "import", "list", "np", "others", "no name"):
+        rows = (FromStep(step="s1", path=(name,)),)
+        work = joined("highest").model_copy(update={"rows": rows})
+        data = data_of(work, FACTS, {**OBSERVED, "s1": {name: OBSERVED["s1"]["orders"]}})
+        for seed in range(20):
+            code = write_code(work, data, random.Random(seed))
+            assert json.loads(output(code))["matched"] == 2, code
+
+
 @pytest.mark.parametrize(
     ("work", "why"),
     [
