@@ -73,6 +73,82 @@ class ListOf(Alternative):
 Source = Annotated[FromFact | FromStep | Constant | ObjectOf | ListOf, Field(discriminator="kind")]
 
 
+class Filter(Alternative):
+    """Code that keeps the records whose ``field`` is over, under or equal to ``than``.
+
+    Its result: ``{"count": …, "matches": [the kept records' show, …]}``. Dates compare as ISO texts.
+    ``rows``, here and below, are records and lists of records, taken together.
+    """
+
+    kind: Literal["filter"] = "filter"
+    rows: tuple[FromStep, ...]
+    field: str
+    keep: Literal["over", "under", "is"]
+    than: FromFact | FromStep
+    show: str
+
+
+class Join(Alternative):
+    """Code that puts two results together, ``key`` to ``other_key``, and finds the extreme of ``field``.
+
+    Its result: ``{"matched": …, "highest" or "lowest": …, "of": show of the other record}``.
+    """
+
+    kind: Literal["join"] = "join"
+    rows: tuple[FromStep, ...]
+    others: tuple[FromStep, ...]
+    key: str
+    other_key: str
+    field: str
+    by: Literal["highest", "lowest"]
+    show: str
+
+
+class Aggregate(Alternative):
+    """Code that makes one value of a ``field``, or of its product with ``times``, over all records.
+
+    Its result: ``{"total": …}``, ``{"average": …}`` or ``{"highest" or "lowest": …, "of": its show}``.
+    Sums, averages and products have two decimals.
+    """
+
+    kind: Literal["aggregate"] = "aggregate"
+    rows: tuple[FromStep, ...]
+    field: str
+    by: Literal["total", "average", "highest", "lowest"]
+    times: str = ""
+    show: str = ""
+
+
+class Convert(Alternative):
+    """Code that adds up a ``field``, or the time from it to ``until``, and says it in another unit.
+
+    Its result: ``{"value": …, "unit": unit}``, with two decimals.
+    """
+
+    kind: Literal["convert"] = "convert"
+    rows: tuple[FromStep, ...]
+    field: str
+    unit: Literal["minutes", "hours", "days", "weeks", "kilobytes"]
+    until: str = ""
+
+
+class Check(Alternative):
+    """Code that checks what is claimed of the total of a ``field``, or of its product with ``times``.
+
+    Its result: ``{"verdict": "correct" or "incorrect", "actual": …, "difference": actual − claim}``.
+    """
+
+    kind: Literal["check"] = "check"
+    rows: tuple[FromStep, ...]
+    field: str
+    claim: FromFact | FromStep
+    times: str = ""
+
+
+Work = Annotated[Filter | Join | Aggregate | Convert | Check, Field(discriminator="kind")]
+"""What a step's code works out of what earlier steps returned: ours, not the paper's."""
+
+
 class Fact(Value):
     """Something the user knows. ``label`` is how the user calls it ("order number").
 
@@ -109,6 +185,9 @@ class Step(Value):
     fault: Fault | None = None
     purpose: str = ""
     """What the user would call this step, an imperative clause: "find my open invoices"."""
+    work: Work | None = None
+    """Of a call of the code tool, what its code works out. Its arguments are the assistant's, so none are
+    planned; ``expected`` is the result, which the code prints as JSON."""
 
 
 class Assertion(Value):
@@ -197,6 +276,9 @@ class PlanBlueprint(Message):
     avoid: tuple[str, ...] = ()
     allowance: Allowance = Allowance()
     code: bool = False
+    """Whether the assistant is offered the code tool; a target with the flag ``codes`` has a step for it."""
+    packages: tuple[str, ...] = ()
+    """What code may import beside the standard library, name and version each."""
     max_turns: int = 24
     models: dict[Role, RoleModel] = Field(default_factory=dict)
 

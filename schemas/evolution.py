@@ -61,6 +61,10 @@ class CampaignSpec(Value):
     min_gain: float = 0.0
     """What a trajectory must add, as a share of what those admitted have added on average; 0: anything."""
     max_turns: int = 24
+    code: Literal["off", "on", "auto"] = "off"
+    """Whether slots aim at code: none; a share of them, or the campaign ends; auto: where a sandbox can."""
+    code_share: float = 0.5
+    """Share of the slots that aim at code, where there is any."""
     models: dict[Role, RoleModel] = Field(default_factory=dict)
     catalog: str = ""
     """Name of the catalog the campaign runs on, for the card."""
@@ -104,6 +108,8 @@ class CampaignStarted(Message):
     """What the sandbox announced, in words."""
     infeasible: tuple[str, ...] = ()
     """Kinds of cell that no slot will aim at, each with its reason."""
+    packages: tuple[str, ...] = ()
+    """Where ``code``: what code may import beside the standard library, name and version each."""
 
 
 class SlotPlan(Value):

@@ -31,6 +31,12 @@ def slot_of(run: str) -> int:
     return int(parts[1])
 
 
+def retry_of(run: str) -> int:
+    """How often an attempt was repeated before this run of it; 0 for its first."""
+    parts = run.split(".")
+    return int(parts[3]) if len(parts) == 4 else 0
+
+
 class ToolCall(Value):
     """One call as the assistant made it: ``arguments`` is the text it wrote, valid JSON or not."""
 

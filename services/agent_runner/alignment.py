@@ -8,13 +8,15 @@ injected fault is never claimed: its retry is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.blueprint import Blueprint, Constant, FromFact, FromStep, ListOf, ObjectOf, Source, Step
+from services.agent_runner.coding import parts, unsaid, used, worked_out
 from services.agent_runner.grounding import MISSING, Path, at
 from services.agent_runner.trace import FAULT_CODES, Call
+from services.sim.code_work import sources_of
 from services.sim.json_schema import alike
 
 
@@ -48,6 +50,8 @@ class Alignment:
     lacks: dict[str, list[Lack]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     faulted: frozenset[int] = frozenset()
+    worked: dict[str, Any] = field(default_factory=dict)
+    """What the code of each made step should have printed, where that can be worked out."""
 
     @property
     def claimed(self) -> frozenset[int]:
@@ -58,21 +62,9 @@ class Alignment:
 def needs(step: Step) -> tuple[str, ...]:
     """Ids of the steps that must have been answered before this one, without repetition."""
     found = [*step.after]
-    for source in step.arguments.values():
+    for source in (*step.arguments.values(), *(sources_of(step.work) if step.work is not None else ())):
         found += [part.step for part in parts(source) if isinstance(part, FromStep)]
     return tuple(dict.fromkeys(found))
-
-
-def parts(source: Source) -> Iterator[FromFact | FromStep | Constant]:
-    """The sources that a source is made of, down to those that give one value."""
-    if isinstance(source, ObjectOf):
-        for inner in source.fields.values():
-            yield from parts(inner)
-    elif isinstance(source, ListOf):
-        for inner in source.items:
-            yield from parts(inner)
-    else:
-        yield source
 
 
 def in_order(steps: Sequence[Step]) -> list[Step]:
@@ -149,9 +141,13 @@ def _aligned(blueprint: Blueprint, calls: Sequence[Call], choose: Choose) -> Ali
     facts = {fact.name: fact.value for fact in blueprint.facts}
     schemas = {tool.name: tool.input_schema for tool in blueprint.tools}
     order = in_order(blueprint.steps)
+    taken_from = used(blueprint)
 
     def compare(step: Step, position: int) -> _Fit:
-        return _compare(step, calls[position], facts, _observations(alignment, calls), schemas)
+        observed = observations(alignment, calls)
+        if step.work is not None:
+            return _compare_code(step, calls[position], facts, observed, taken_from.get(step.id, ()))
+        return _compare(step, calls[position], facts, observed, schemas)
 
     for index, step in enumerate(order):
         taken = alignment.claimed | alignment.faulted
@@ -162,6 +158,8 @@ def _aligned(blueprint: Blueprint, calls: Sequence[Call], choose: Choose) -> Ali
             alignment.missing.append(step.id)
             continue
         fit = compare(step, position)
+        if step.work is not None:
+            alignment.worked[step.id] = worked_out(step, facts, observations(alignment, calls))
         alignment.made[step.id] = position
         if fit.differences:
             alignment.differences[step.id] = fit.differences
@@ -199,14 +197,33 @@ def _next(
     return next(good, min(candidates, default=None))
 
 
-def _observations(alignment: Alignment, calls: Sequence[Call]) -> dict[str, list[Any]]:
-    """Per made step its observation, and those of identical calls (a repeated read may differ)."""
+def _compare_code(
+    step: Step,
+    call: Call,
+    facts: Mapping[str, Any],
+    observed: Mapping[str, list[Any]],
+    paths: Sequence[Path],
+) -> _Fit:
+    """Code is the step's where it has printed what the work comes to, as far as that is needed."""
+    result = worked_out(step, facts, observed)
+    if result is None:
+        return _Fit([], [Lack(source.step, source.path) for source in step.work.rows] if step.work else [])
+    lacking = unsaid(result, paths, call.value, str(at(call.content, ("stdout",))))
+    return _Fit([Difference(("code",), f"code that prints {wanted!r}", call.value) for wanted in lacking], [])
+
+
+def observations(alignment: Alignment, calls: Sequence[Call]) -> dict[str, list[Any]]:
+    """Per made step its observation, and those of identical calls (a repeated read may differ).
+
+    Of code it is what should have been printed, and what was.
+    """
     found: dict[str, list[Any]] = {}
     for step, position in alignment.made.items():
         claimed = calls[position]
-        found[step] = [claimed.content] if claimed.answer >= 0 else []
+        found[step] = [alignment.worked[step]] if alignment.worked.get(step) is not None else []
+        found[step] += [claimed.value] if claimed.answer >= 0 else []
         found[step] += [
-            call.content
+            call.value
             for other, call in enumerate(calls)
             if other != position
             and call.answer >= 0

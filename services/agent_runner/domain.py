@@ -24,12 +24,14 @@ from schemas.run import (
     ToolReturned,
     UserSpoke,
     Verdict,
+    retry_of,
 )
 from schemas.sandbox import CodeExecuted, ExecuteCode
 from services.agent_runner.conversation import message, observation_text, opening
-from services.agent_runner.trace import CODE_SERVER, actions, content_hash
+from services.agent_runner.trace import actions, content_hash
 from services.agent_runner.verify import unusable, verify
 from services.kit.service import Append, Closed, Draft, Perform, Step, Wait
+from services.sim.code_tool import is_code_tool, simulated
 from services.worlds.world import Observation, World
 
 Json = dict[str, Any]
@@ -138,7 +140,7 @@ def evolve(run: Run, envelope: Envelope) -> Run:
             run,
             blueprint=blueprint,
             event=envelope.id,
-            world=World(blueprint.tools, blueprint.seed),
+            world=World(simulated(blueprint.tools), blueprint.seed),
             state=blueprint.initial_state,
             messages=(opening(),),
             usage=data.usage,
@@ -253,6 +255,8 @@ def _answer(run: Run, blueprint: Blueprint) -> Step:
 def _code(run: Run, blueprint: Blueprint, call: ToolCall) -> Step:
     """A call of the code tool: sent to the sandbox, and its answer taken as the observation."""
     answer = next((one for one in run.executed if one.call == call.id), None)
+    if answer is not None and answer.diverged:
+        return _append(run, diverged(blueprint, answer, run.usage))
     if answer is not None:
         return _append(run, code_returned(run.key, run.turn, call, answer))
     if call.id in run.sent:
@@ -272,7 +276,16 @@ def code_returned(run: str, turn: int, call: ToolCall, answer: CodeExecuted) -> 
     """The observation of a code call: what the sandbox said, as a JSON object."""
     content = answer.model_dump(
         mode="json",
-        include={"outcome", "reason", "exit_code", "stdout", "stderr", "files"},
+        include={
+            "outcome",
+            "reason",
+            "exit_code",
+            "stdout",
+            "stderr",
+            "stdout_truncated",
+            "stderr_truncated",
+            "files",
+        },
         exclude_defaults=True,
     )
     text, size = observation_text(content, OBSERVATION_BYTES)
@@ -280,6 +293,17 @@ def code_returned(run: str, turn: int, call: ToolCall, answer: CodeExecuted) -> 
     return ToolReturned(
         run=run, turn=turn, call=call.id, name=call.name, content=text, error=error, size_bytes=size
     )
+
+
+def diverged(blueprint: Blueprint, answer: CodeExecuted, usage: Usage) -> RunFailed:
+    """The run's session was lost, and its code does not do the same again.
+
+    The first time the attempt is begun anew, as after any failure of infrastructure, and the event says why;
+    when the attempt has been repeated already, its code is at fault.
+    """
+    if not retry_of(blueprint.id):
+        return failed(blueprint, "infrastructure", "session_diverged", answer.reason, usage, content=False)
+    return failed(blueprint, "assistant", "session_diverged", answer.reason, usage)
 
 
 def _limit(run: Run, blueprint: Blueprint) -> RunFailed | None:
@@ -400,6 +424,4 @@ def _append(run: Run, data: Message) -> Append:
 
 
 def _is_code(blueprint: Blueprint | None, tool: str) -> bool:
-    return blueprint is not None and any(
-        one.name == tool and one.server == CODE_SERVER for one in blueprint.tools
-    )
+    return blueprint is not None and any(one.name == tool and is_code_tool(one) for one in blueprint.tools)

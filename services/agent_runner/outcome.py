@@ -24,11 +24,14 @@ def world_findings(
     """The calls replayed through the world, injected faults left out; then the plan's assertions."""
     model = blueprint.models.get("tools", RoleModel()).model
     simulated = is_sim_named(model)
-    offered = {tool.name for tool in blueprint.tools} - code_tools(blueprint)
+    codes = code_tools(blueprint)
+    offered = {tool.name for tool in blueprint.tools} - codes
     steps = {position: step for step, position in alignment.made.items()}
     expected = {step.id: step.expected for step in blueprint.steps}
     state, unplanned = blueprint.initial_state, False
     for position, call in enumerate(calls):
+        if call.name in codes:
+            continue  # the sandbox is no part of the world
         if call.name not in offered or call.arguments is None or call.error in FAULT_CODES:
             if call.error in FAULT_CODES and position not in alignment.faulted and simulated:
                 detail = f"call {call.id} of {call.name} was answered by {call.error}, which is not planned"
@@ -101,7 +104,10 @@ def answer_findings(
     answer = final_answer(messages)
     for fact in blueprint.answer_facts:
         position = alignment.made.get(fact.step)
-        value = at(calls[position].content, fact.path) if position is not None else MISSING
+        value = MISSING
+        if position is not None:
+            worked = alignment.worked.get(fact.step)
+            value = at(calls[position].value if worked is None else worked, fact.path)
         if not answer or value is MISSING:
             continue
         absent = [leaf for _, leaf in leaves(value) if not _reports(answer, leaf)]

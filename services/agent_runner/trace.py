@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -17,11 +17,11 @@ from typing import Any, Final
 from schemas.blueprint import Blueprint
 from schemas.catalog import ToolSpec
 from schemas.run import Action, ActionKind
-from services.agent_runner.grounding import Sources, at, free_leaves, leaves
+from services.agent_runner.coding import code_of
+from services.agent_runner.grounding import MISSING, Sources, at, free_leaves, leaves
+from services.sim.code_tool import is_code_tool, literals, printed, records, simulated
 from services.worlds.world import World
 
-CODE_SERVER: Final = "sandbox"
-"""Server id of the code tool."""
 FAULT_CODES: Final = ("timeout", "rate_limited", "unavailable")
 
 CONFIRMS: Final = re.compile(
@@ -45,7 +45,8 @@ class Call:
 
     ``message`` and ``answer`` are indices into the messages (``answer`` is -1 when there is none);
     ``wave`` numbers the assistant turn. ``arguments`` is None when ``text`` is no JSON object.
-    ``content`` is the decoded observation, or its raw text where that is no JSON.
+    ``content`` is the decoded observation, or its raw text where that is no JSON; ``value`` is what a plan
+    reads of it: of code what it printed, else the same.
     """
 
     message: int
@@ -57,6 +58,7 @@ class Call:
     answer: int = -1
     content: Any = None
     error: str = ""
+    value: Any = None
 
 
 def executed(
@@ -82,7 +84,8 @@ def executed(
             answer = answers.get(identity, -1)
             content = decoded(str(messages[answer].get("content") or "")) if answer >= 0 else None
             name = str(function.get("name", ""))
-            outcome = str(at(content, ("outcome",))) if name in code_tools and answer >= 0 else "ok"
+            codes = name in code_tools and answer >= 0
+            outcome = at(content, ("outcome",)) if codes else MISSING
             calls.append(
                 Call(
                     message=index,
@@ -93,7 +96,8 @@ def executed(
                     arguments=_arguments(text),
                     answer=answer,
                     content=content,
-                    error=error_code(content) or ("" if outcome == "ok" else outcome),
+                    error=error_code(content) or ("" if outcome in ("ok", MISSING) else str(outcome)),
+                    value=printed(content) if codes else content,
                 )
             )
     return tuple(calls)
@@ -101,7 +105,7 @@ def executed(
 
 def code_tools(blueprint: Blueprint) -> frozenset[str]:
     """Names of the offered tools that run code in the sandbox."""
-    return frozenset(tool.name for tool in blueprint.tools if tool.server == CODE_SERVER)
+    return frozenset(tool.name for tool in blueprint.tools if is_code_tool(tool))
 
 
 def _no_constant(name: str) -> Any:
@@ -156,15 +160,16 @@ class Offer:
 
 def offer(blueprint: Blueprint, world: World | None = None) -> Offer:
     """What a blueprint offers. ``world`` is the run's, where one has been made already."""
-    known = world or World(blueprint.tools, blueprint.seed)
+    known = world or World(simulated(blueprint.tools), blueprint.seed)
+    codes = code_tools(blueprint)
     schemas: dict[str, Mapping[str, Any]] = {}
     for tool in blueprint.tools:
         schemas.setdefault(tool.name, tool.input_schema)
     return Offer(
         schemas=schemas,
         domains=blueprint.tool_domains,
-        writes=frozenset(name for name in schemas if known.writes(name)),
-        codes=code_tools(blueprint),
+        writes=frozenset(name for name in schemas if name not in codes and known.writes(name)),
+        codes=codes,
         candidates=len(blueprint.tools),
     )
 
@@ -195,8 +200,7 @@ def actions_of(offer: Offer, messages: Sequence[dict[str, Any]]) -> tuple[Action
         if role == "user":
             sources.hear(spoken(message))
         elif role == "tool":
-            raw = str(message.get("content") or "")
-            sources.observe(raw, decoded(raw))
+            observe(sources, message, offer.codes)
         elif role == "assistant":
             wave += 1
             made = by_message.get(index, [])
@@ -224,7 +228,7 @@ def _called(offer: Offer, call: Call, sources: Sources, done: Sequence[Call]) ->
     if call.name in offer.codes:
         kind = "code"
     schema = offer.schemas.get(call.name)
-    free = free_leaves(schema, arguments) if schema is not None else []
+    free = [leaf for _, leaf in free_leaves(schema, arguments)] if schema is not None else []
     earlier = [other for other in done if other.name == call.name]
     return Action(
         kind=kind,
@@ -232,12 +236,33 @@ def _called(offer: Offer, call: Call, sources: Sources, done: Sequence[Call]) ->
         domain=offer.domains.get(call.name, ""),
         wave=call.wave,
         arguments=sum(1 for _ in leaves(arguments)),
-        dependent=sum(1 for _, leaf in free if sources.observed(leaf) and not sources.told(leaf)),
+        dependent=min(1, sum(_dependent(held(arguments), sources)))
+        if kind == "code"
+        else sum(_dependent(free, sources)),
         candidates=offer.candidates,
         error=bool(call.error),
         retry=bool(earlier and earlier[-1].error),
         repeat=_repeats(call, done, offer.writes),
     )
+
+
+def _dependent(values: Iterable[Any], sources: Sources) -> Iterator[bool]:
+    return (sources.observed(value) and not sources.told(value) for value in values)
+
+
+def held(arguments: Mapping[str, Any]) -> Sequence[Any]:
+    """What code holds of the world: its tables; where it has none, its longer values."""
+    code = code_of(arguments)
+    return records(code) or [value for value in literals(code) if len(str(value)) > 2]
+
+
+def observe(sources: Sources, message: Mapping[str, Any], codes: frozenset[str]) -> None:
+    """Take in a tool message; of a code tool's also the JSON that its code has printed."""
+    raw = str(message.get("content") or "")
+    content = decoded(raw)
+    sources.observe(raw, content)
+    if message.get("name") in codes:
+        sources.observe("", printed(content))
 
 
 def _repeats(call: Call, done: Sequence[Call], writes: frozenset[str]) -> bool:

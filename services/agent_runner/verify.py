@@ -9,15 +9,17 @@ injected faults answered, and their retries.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from schemas.blueprint import Blueprint, FromFact, Step
 from schemas.run import Attribution, Finding, Verdict
-from services.agent_runner.alignment import Alignment, align, in_order, needs, parts
+from services.agent_runner.alignment import Alignment, align, in_order, needs, observations
+from services.agent_runner.coding import code_of, parts, unheld
 from services.agent_runner.grounding import Sources, free_leaves, is_number, leaves, occurs
 from services.agent_runner.outcome import answer_findings, world_findings
 from services.agent_runner.statements import contradictions, leaks
-from services.agent_runner.trace import Call, code_tools, decoded, executed, spoken
+from services.agent_runner.trace import Call, code_tools, executed, observe, spoken
 from services.agent_runner.wellformed import (
     call_findings,
     final_answer,
@@ -27,8 +29,13 @@ from services.agent_runner.wellformed import (
     role_findings,
     shown,
 )
+from services.sim.code_tool import records, simulated
+from services.sim.code_work import sources_of
 from services.worlds.world import World
 
+CODE: Final = "code"
+"""Where the values of a code call stand: in its source."""
+SHOWN: Final = 3
 RULES: Final = (
     "broken_json",  # arguments that are no JSON object
     "invented_tool",  # a call of a tool that was not offered
@@ -43,8 +50,10 @@ RULES: Final = (
     "contradiction",  # a held fact stated with another value
     "leaked_plan",  # a text with matter that only the plan holds
     "ungrounded_value",  # an argument that neither user nor tools have given
+    "code_without_data",  # code that does not hold what it is to work on
     "wrong_argument",  # a planned argument with a value that it should not have, though one from somewhere
-    "failed_call",  # a planned step that the world, not a fault, answered with an error
+    "failed_call",  # a planned step that the world, or the sandbox, and no fault answered with an error
+    "wrong_result",  # code whose output is not what its work comes to
     "wrong_final_state",  # the world at the end is not as the plan asserts, or not as a write reported
     "wrong_observation",  # a read that returned what the world does not hold
     "unexpected_write",  # a state-changing call that the plan does not have
@@ -72,7 +81,10 @@ def verify(blueprint: Blueprint, messages: Sequence[dict[str, Any]], world: Worl
         *contradictions(blueprint, messages),
         *leaks(blueprint, messages),
         *_values(blueprint, messages, calls, alignment),
-        *world_findings(blueprint, calls, alignment, world or World(blueprint.tools, blueprint.seed)),
+        *_codes(blueprint, calls, alignment),
+        *world_findings(
+            blueprint, calls, alignment, world or World(simulated(blueprint.tools), blueprint.seed)
+        ),
         *answer_findings(blueprint, messages, calls, alignment),
     ]
     return Verdict(passed=not findings, findings=_ranked(findings))
@@ -122,7 +134,12 @@ def _steps(
 
 def _withheld(blueprint: Blueprint, open_: Sequence[Step], messages: Sequence[dict[str, Any]]) -> Attribution:
     """Whose fault open steps are: the user's where a fact that they need was asked for and never told."""
-    held = (part for step in open_ for source in step.arguments.values() for part in parts(source))
+    held = (
+        part
+        for step in open_
+        for source in (*step.arguments.values(), *(sources_of(step.work) if step.work is not None else ()))
+        for part in parts(source)
+    )
     wanted = {part.fact for part in held if isinstance(part, FromFact)}
     said = [spoken(message) for message in messages if message.get("role") == "user"]
     questions = " ".join(spoken(m) for m in messages if m.get("role") == "assistant" and "?" in spoken(m))
@@ -140,6 +157,7 @@ def _values(
     """Where each argument comes from, and whether it is the one that the plan resolves to."""
     schemas = {tool.name: tool.input_schema for tool in blueprint.tools}
     planned = {position: step for step, position in alignment.made.items()}
+    codes = code_tools(blueprint)
     sources = Sources()
     by_message: dict[int, list[int]] = {}
     for position, call in enumerate(calls):
@@ -148,15 +166,15 @@ def _values(
         if message.get("role") == "user":
             sources.hear(spoken(message))
         elif message.get("role") == "tool":
-            raw = str(message.get("content") or "")
-            sources.observe(raw, decoded(raw))
+            observe(sources, message, codes)
         for position in by_message.get(index, ()):
             call = calls[position]
-            loose = [
-                (path, leaf)
-                for path, leaf in free_leaves(schemas.get(call.name, {}), call.arguments or {})
-                if not sources.grounded(leaf)
-            ]
+            free = (
+                [((CODE,), value) for value in records(code_of(call.arguments))]
+                if call.name in codes
+                else free_leaves(schemas.get(call.name, {}), call.arguments or {})
+            )
+            loose = [(path, leaf) for path, leaf in free if not sources.grounded(leaf)]
             for path, leaf in loose:
                 place = "/".join(map(str, path))
                 detail = f"call {call.id} of {call.name}: {place} = {shown(leaf)} comes from nowhere"
@@ -164,10 +182,32 @@ def _values(
             yield from _differences(planned.get(position), call, [path for path, _ in loose], alignment)
 
 
+def _codes(blueprint: Blueprint, calls: Sequence[Call], alignment: Alignment) -> Iterator[Finding]:
+    """Steps of code: their code holds the data, it ran, and its output is right."""
+    facts = {fact.name: fact.value for fact in blueprint.facts}
+    observed = observations(alignment, calls)
+    names = code_tools(blueprint)
+    for step in blueprint.steps:
+        position = alignment.made.get(step.id)
+        if step.work is None or position is None:
+            continue
+        call = calls[position]
+        codes = [code_of(other.arguments) for other in calls[: position + 1] if other.name in names]
+        for value in islice(unheld(step, facts, observed, codes), SHOWN):
+            detail = f"the code of step {step.id} does not hold {shown(value)}"
+            yield finding("code_without_data", "assistant", detail)
+        if call.error:
+            yield finding("failed_call", "assistant", f"the code of step {step.id} ended in {call.error}")
+            continue
+        for difference in alignment.differences.get(step.id, ()):
+            detail = f"step {step.id} wants {difference.wanted}; there is {shown(difference.actual)}"
+            yield finding("wrong_result", "assistant", detail)
+
+
 def _differences(
     step: str | None, call: Call, loose: Sequence[tuple[str | int, ...]], alignment: Alignment
 ) -> Iterator[Finding]:
-    for difference in alignment.differences.get(step, ()) if step else ():
+    for difference in alignment.differences.get(step, ()) if step and step not in alignment.worked else ():
         path = difference.path
         if call.arguments is None or any(path == other[: len(path)] for other in loose):
             continue

@@ -19,6 +19,7 @@ from services.kit.models.chat import ChatModel, ChatReply, ChatRequest, ModelFai
 from services.kit.models.openai_wire import is_sim_named
 from services.kit.service import Draft, Performer
 from services.sim.actors import SimModel
+from services.sim.code_tool import simulated
 from services.worlds.world import World
 
 NAME: Final = "blueprint-planner"
@@ -80,7 +81,7 @@ def make_request(effect: domain.Plan) -> ChatRequest:
             "tools": [tool.model_dump(mode="json", exclude_defaults=True) for tool in tools],
         }
     else:
-        world = World(tools, command.seed)
+        world = World(simulated(tools), command.seed)
         messages, script = prompts.messages(command, cluster, world, world.initial()), None
     return ChatRequest(
         role="planner",

@@ -19,12 +19,15 @@ from schemas.blueprint import (
     Source,
     Step,
 )
+from schemas.catalog import ToolSpec
 from schemas.diversity import depth_bucket
 from schemas.evolution import Shape
 from services.blueprint_planner.completion import MAX_STEPS, Refused, needs, references, waves_of
 from services.blueprint_planner.prompts import PlanStep
 from services.sim.arguments import Unresolved, resolve_source
-from services.sim.json_schema import MISSING, at, property_schema
+from services.sim.code_tool import is_code_tool
+from services.sim.code_work import Unworkable, data_of, result_of, sources_of
+from services.sim.json_schema import MISSING, alike, at, property_schema
 from services.sim.script_maker import find_places, find_spans, fixed
 from services.sim.spelling import readable, spell
 from services.worlds.checking import plainly_fits
@@ -43,6 +46,7 @@ def check(blueprint: Blueprint) -> tuple[Rejection, ...]:
     found = [
         *check_tools(blueprint),
         *check_steps(blueprint, waves),
+        *check_code_used(blueprint),
         *check_target(blueprint),
         *check_facts(blueprint),
         *check_goal(blueprint),
@@ -60,6 +64,7 @@ def as_plan_step(step: Step) -> PlanStep:
         after=step.after,
         fault=step.fault,
         purpose=step.purpose,
+        work=step.work,
     )
 
 
@@ -94,6 +99,9 @@ def check_steps(blueprint: Blueprint, waves: Mapping[str, int]) -> Iterator[Reje
             continue
         earlier = {name: observations[name] for name in sorted(needs(step)) if name in observations}
         observations[step.id] = step.expected
+        if step.work is not None or is_code_tool(tool):
+            yield from check_code(step, tool, facts, earlier)
+            continue
         try:
             arguments = {name: resolve_source(part, facts, earlier) for name, part in step.arguments.items()}
         except Unresolved as error:
@@ -105,6 +113,39 @@ def check_steps(blueprint: Blueprint, waves: Mapping[str, int]) -> Iterator[Reje
         for name, source in step.arguments.items():
             schema = property_schema(tool.input_schema, name, tool.input_schema)
             yield from check_source(f"step {step.id}, {name}", source, schema, tool.input_schema, facts)
+
+
+def check_code(step: Step, tool: ToolSpec, facts: Json, earlier: Json) -> Iterator[Rejection]:
+    """A step of code calls the code tool, works on earlier results, and comes to what is expected."""
+    if step.work is None or not is_code_tool(tool):
+        what = "code without work" if step.work is None else f"work for {tool.name}, which runs no code"
+        yield Rejection(code="no_code", detail=f"step {step.id} has {what}")
+        return
+    if step.arguments or step.fault is not None:
+        yield Rejection(code="planned_code", detail=f"step {step.id} has arguments or a fault")
+    try:
+        result = result_of(step.work, data_of(step.work, facts, earlier))
+    except Unworkable as error:
+        yield Rejection(code="unworkable", detail=f"step {step.id}: {error}"[:500])
+        return
+    if not alike(result, step.expected):
+        yield Rejection(code="wrong_result", detail=f"step {step.id} comes to {result}"[:500])
+
+
+def check_code_used(blueprint: Blueprint) -> Iterator[Rejection]:
+    """What code works out is needed: the answer or another call takes something of it."""
+    taken = {answer.step for answer in blueprint.answer_facts}
+    taken |= {name for step in blueprint.steps for part in sources_in(step) for name in references(part)}
+    for step in blueprint.steps:
+        if step.work is not None and step.id not in taken:
+            yield Rejection(code="idle_code", detail=f"nothing takes what step {step.id} works out")
+
+
+def sources_in(step: Step) -> Iterator[Source]:
+    """Where a step's arguments, or the data of its code, come from."""
+    yield from step.arguments.values()
+    if step.work is not None:
+        yield from sources_of(step.work)
 
 
 def check_source(where: str, source: Source, schema: Json, root: Json, facts: Json) -> Iterator[Rejection]:
@@ -158,9 +199,7 @@ def shape_of(blueprint: Blueprint) -> Shape:
         return "single"
     if len(set(waves)) == len(waves):
         return "chain"
-    flows = any(
-        True for step in blueprint.steps for part in step.arguments.values() for _ in references(part)
-    )
+    flows = any(True for step in blueprint.steps for part in sources_in(step) for _ in references(part))
     return "dag" if flows else "parallel"
 
 
@@ -176,6 +215,7 @@ def check_target(blueprint: Blueprint) -> Iterator[Rejection]:
     has = {
         "clarifies": any(fact.asked for fact in blueprint.facts),
         "recovers": any(step.fault is not None for step in blueprint.steps),
+        "codes": any(step.work is not None for step in blueprint.steps),
     }
     for flag, present in has.items():
         if present != (flag in target.flags):
@@ -195,7 +235,7 @@ def check_facts(blueprint: Blueprint) -> Iterator[Rejection]:
         yield Rejection(code="duplicate_fact", detail=f"two facts are called {name}")
     for label in sorted({label for label in labels if labels.count(label) > 1}):
         yield Rejection(code="duplicate_fact", detail=f"two facts have the label {label!r}")
-    used = {name for step in blueprint.steps for part in step.arguments.values() for name in facts_of(part)}
+    used = {name for step in blueprint.steps for part in sources_in(step) for name in facts_of(part)}
     for fact in blueprint.facts:
         if fact.name not in used:
             yield Rejection(code="unused_fact", detail=f"no step takes {fact.name}")

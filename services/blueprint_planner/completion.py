@@ -21,10 +21,13 @@ from schemas.blueprint import (
     Rejection,
     Source,
     Step,
+    Work,
 )
 from schemas.catalog import Cluster, ToolSpec
 from services.blueprint_planner.prompts import PlanDraft, PlanStep
 from services.sim.arguments import Unresolved, resolve_source
+from services.sim.code_tool import CODE_TOOL, code_tool, simulated
+from services.sim.code_work import Unworkable, data_of, result_of, sources_of
 from services.sim.json_schema import MISSING, alike, at, plain
 from services.worlds.fitting import leaves
 from services.worlds.world import World
@@ -37,6 +40,7 @@ MAX_ASSERTIONS: Final = 6
 MAX_DIFF_DEPTH: Final = 6
 READ_WEIGHT: Final = 1.0
 WRITE_WEIGHT: Final = 1.5
+CODE_WEIGHT: Final = 2.0
 CLARIFY_WEIGHT: Final = 0.5
 RECOVERY_WEIGHT: Final = 2.0
 SWITCH_WEIGHT: Final = 0.5
@@ -66,7 +70,7 @@ def complete(
     """
     waves = waves_of(draft.steps)
     tools = offered(command, cluster, distractors)
-    world = World(tools, command.seed)
+    world = World(simulated(tools), command.seed)
     state = initial = world.initial()
     facts = {fact.name: fact.value for fact in draft.facts}
     known = {tool.name for tool in tools}
@@ -75,6 +79,9 @@ def complete(
     for step in sorted(draft.steps, key=lambda one: waves[one.id]):
         if step.tool not in known:
             raise Refused(Rejection(code="unknown_tool", detail=f"step {step.id}: {step.tool}"))
+        if step.work is not None:
+            observations[step.id] = worked(step.id, step.work, facts, observations)
+            continue
         try:
             arguments[step.id] = {
                 name: resolve_source(source, facts, observations) for name, source in step.arguments.items()
@@ -89,7 +96,8 @@ def complete(
     steps = tuple(
         Step(
             **{
-                name: getattr(step, name) for name in ("id", "tool", "arguments", "after", "fault", "purpose")
+                name: getattr(step, name)
+                for name in ("id", "tool", "arguments", "after", "fault", "purpose", "work")
             },
             wave=waves[step.id],
             expected=observations[step.id],
@@ -109,7 +117,7 @@ def complete(
         cluster=cluster.id,
         cluster_hash=cluster.hash,
         domains=cluster.domains,
-        tool_domains={tool.name: domain_of.get(tool.name, "general") for tool in tools},
+        tool_domains={tool.name: domain_of.get(tool.name, "general") for tool in simulated(tools)},
         persona=draft.persona,
         goal=draft.goal,
         facts=draft.facts,
@@ -131,11 +139,29 @@ def complete(
     )
 
 
+def worked(step: str, work: Work, facts: Json, observations: Json) -> Json:
+    """What the code of a step is expected to print.
+
+    Raises:
+        Refused: it cannot be worked out of what the steps before it return.
+    """
+    try:
+        return result_of(work, data_of(work, facts, observations))
+    except Unworkable as error:
+        raise Refused(Rejection(code="unworkable", detail=f"step {step}: {error}"[:500])) from None
+
+
 def offered(
     command: PlanBlueprint, cluster: Cluster, distractors: Sequence[ToolSpec]
 ) -> tuple[ToolSpec, ...]:
-    """All tools that the assistant is offered, in seeded order, so that the order gives nothing away."""
-    tools = sorted((*cluster.tools, *distractors), key=lambda tool: (tool.server, tool.name))
+    """All tools that the assistant is offered, in seeded order, so that the order gives nothing away.
+
+    Where a tool of the catalog is called like the code tool, that one is not offered.
+    """
+    given = [*cluster.tools, *distractors]
+    if command.code and all(tool.name != CODE_TOOL for tool in given):
+        given.append(code_tool(command.packages))
+    tools = sorted(given, key=lambda tool: (tool.server, tool.name))
     random.Random(f"{command.seed}/offer").shuffle(tools)
     return tuple(tools)
 
@@ -157,7 +183,8 @@ def references(source: Source) -> Iterator[str]:
 
 def needs(step: PlanStep | Step) -> set[str]:
     """Ids of all steps that have to be answered before this one."""
-    return {*step.after, *(name for source in step.arguments.values() for name in references(source))}
+    sources = (*step.arguments.values(), *(sources_of(step.work) if step.work is not None else ()))
+    return {*step.after, *(name for source in sources for name in references(source))}
 
 
 def waves_of(steps: Sequence[PlanStep]) -> dict[str, int]:
@@ -257,6 +284,9 @@ def complexity(steps: Sequence[Step], draft: PlanDraft, world: World, candidates
         values = [resolve_or(source, draft, steps) for source in step.arguments.values()]
         count = sum(1 for _ in leaves(values))
         dependent = sum(1 for source in step.arguments.values() for _ in references(source))
+        if step.work is not None:
+            total += CODE_WEIGHT + math.log2(2) + 1 + offer  # one argument, which holds what was observed
+            continue
         weight = WRITE_WEIGHT if world.writes(step.tool) else READ_WEIGHT
         cost = math.log2(1 + count) + dependent + offer
         total += weight + cost

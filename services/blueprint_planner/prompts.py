@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from schemas.blueprint import AnswerFact, Fact, Fault, PlanBlueprint, Source
+from schemas.blueprint import AnswerFact, Fact, Fault, PlanBlueprint, Source, Work
 from schemas.catalog import Cluster, ToolSpec
 from schemas.envelope import Value
 from services.worlds.world import World
@@ -30,6 +30,7 @@ class PlanStep(Value):
     after: tuple[str, ...] = ()
     fault: Fault | None = None
     purpose: str = ""
+    work: Work | None = None
 
 
 class PlanDraft(Value):
@@ -65,6 +66,28 @@ Rules
 Reply with one JSON object and nothing else.
 """
 
+CODE_RULES: Final = """\
+A step of code
+- has "tool": "run_code", no "arguments", and "work": what the code works out of what earlier steps returned.
+  The assistant writes the code itself. Work is one of:
+  {"kind": "filter", "rows": R, "field": F, "keep": "over" | "under" | "is", "than": V, "show": F},
+    with the result {"count": number, "matches": [the "show" of each record that is kept]};
+  {"kind": "aggregate", "rows": R, "field": F, "by": "total" | "average" | "highest" | "lowest",
+    "times": F or "", "show": F or ""}, with {"total": x}, {"average": x}, or
+    {"highest" or "lowest": x, "of": its "show"};
+  {"kind": "join", "rows": R, "others": R, "key": F, "other_key": F, "field": F, "by": "highest" | "lowest",
+    "show": F of the others}, with {"matched": number, "highest" or "lowest": x, "of": "show" of the other};
+  {"kind": "convert", "rows": R, "field": F, "unit": "minutes" | "hours" | "days" | "weeks" | "kilobytes",
+    "until": F or ""}, with {"value": x, "unit": unit};
+  {"kind": "check", "rows": R, "field": F, "times": F or "", "claim": V}, with
+    {"verdict": "correct" | "incorrect", "actual": x, "difference": x}.
+  R is a list of {"kind": "step", "step": ID, "path": [...]} that lead to records or lists of records; V is a
+  fact or a value of an earlier step; F is the name of a field that every record has. Numbers are rounded to
+  two decimals.
+- Its result must be needed: an answer fact, or an argument of a later step, is read from it by step and path.
+- Its "purpose" and the goal say in the user's words what is to be worked out, and how it is rounded.
+"""
+
 SHAPES: Final = {
     "single": "exactly one call",
     "chain": "calls one after the other, each waiting for the one before it",
@@ -76,7 +99,7 @@ FLAGS: Final = {
     "recovers": (
         'exactly one step has "fault": {"error": "timeout" | "rate_limited" | "unavailable", "times": 1}'
     ),
-    "codes": "one step runs code",
+    "codes": "one of the calls is a step of code, after those whose results it works on",
     "refuses": "the user asks for something that must not be done",
 }
 
@@ -92,8 +115,10 @@ def messages(command: PlanBlueprint, cluster: Cluster, world: World, state: Json
     ]
     if command.avoid:
         wanted.append("Patterns of calls that there are too many of already: " + "; ".join(command.avoid[:8]))
+    coding = (CODE_RULES, "") if "codes" in target.flags else ()
     text = "\n".join(
         (
+            *coding,
             "Target",
             *wanted,
             "",

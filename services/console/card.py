@@ -77,6 +77,12 @@ def card(ledger: Ledger, config: Json | None = None) -> Json:
             "unread_count": notes.get("unread_count", 0),
         },
         "sandbox": started.sandbox if started else "",
+        "code": {
+            "asked": spec.code if spec else "",
+            "used": bool(started and started.code),
+            "share": spec.code_share if spec and started and started.code else 0.0,
+            "packages": list(started.packages) if started else [],
+        },
         "infeasible": list(started.infeasible) if started else [],
         "spec": spec.model_dump(mode="json") if spec else {},
         "concurrency": notes.get("concurrency", 0),
@@ -206,6 +212,7 @@ def readme(made: Json) -> str:
                 ("seed", spec.get("seed", "")),
                 ("generation size, lookahead", f"{spec.get('generation_size')}, {spec.get('lookahead')}"),
                 ("sandbox", made["sandbox"]),
+                ("code", code_text(made["code"])),
                 ("not aimed at", "; ".join(made["infeasible"]) or "nothing left out"),
                 ("model calls", total.calls),
                 ("tokens, prompt and completion", f"{total.prompt_tokens}, {total.completion_tokens}"),
@@ -246,6 +253,14 @@ def complexity(given: Json) -> str:
         f"mean {given['mean']:.1f}, p50 {given['p50']:.1f}, p90 {given['p90']:.1f}, "
         f"{given['per_step']:.2f} a step"
     )
+
+
+def code_text(given: Json) -> str:
+    """Whether trajectories hold code, and what decided it."""
+    if not given["used"]:
+        return f"none (asked for: {given['asked'] or 'nothing'})"
+    packages = ", ".join(given["packages"]) or "the standard library alone"
+    return f"{given['share']:.0%} of the slots aim at it (asked for: {given['asked']}); with {packages}"
 
 
 def model_text(model: Json) -> str:

@@ -91,6 +91,13 @@ def run(
     lookahead: Lookahead = None,
     attempts: Annotated[int | None, typer.Option(metavar="N", help="Attempts at one slot [3].")] = None,
     max_turns: Annotated[int | None, typer.Option(metavar="N", help="Turns of one run [24].")] = None,
+    code: Annotated[
+        str | None,
+        typer.Option(metavar="off|on|auto", help="Have code written and run; auto: where it can be [off]."),
+    ] = None,
+    code_share: Annotated[
+        float | None, typer.Option(metavar="X", help="Share of the slots that aim at code [0.5].")
+    ] = None,
     signature_cap: Annotated[
         int | None, typer.Option(metavar="N", help="Rows that may share a reasoning signature [any].")
     ] = None,

@@ -12,7 +12,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -54,6 +54,9 @@ class RunConfig(BaseModel):
     lookahead: int = Field(default=2, ge=1, le=1000)
     attempts: int = Field(default=3, ge=1, le=10)
     max_turns: int = Field(default=24, ge=2, le=200)
+    code: Literal["off", "on", "auto"] = "off"
+    """Whether trajectories hold code that was run: none, a share of them, or that where it can be run."""
+    code_share: float = Field(default=0.5, gt=0, le=1)
     signature_cap: int = Field(default=0, ge=0)
     min_gain: float = Field(default=0.0, ge=0, le=1)
     min_tools: int = Field(default=3, ge=1, le=64)
@@ -68,6 +71,12 @@ class RunConfig(BaseModel):
             if not value.strip():
                 raise ValueError(f"nothing is given for the role {role!r}")
         return given
+
+    @field_validator("code", mode="before")
+    @classmethod
+    def _spelled(cls, given: Any) -> Any:
+        """YAML reads ``on`` and ``off`` as true and false."""
+        return {True: "on", False: "off"}[given] if isinstance(given, bool) else given
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

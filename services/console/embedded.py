@@ -15,6 +15,7 @@ from schemas.evolution import (
     CampaignPaused,
     CampaignResumed,
     CampaignSpec,
+    CampaignStarted,
     ControlCampaign,
     StartCampaign,
 )
@@ -90,7 +91,8 @@ async def run_campaign(
     way is finished and appended. ``on_record`` hears of every record, from the log's first on.
 
     Raises:
-        LogError: the folder holds a campaign already (or none, to resume), or cannot be used.
+        LogError: the folder holds a campaign already (or none, to resume), cannot be used, or its campaign
+            runs code, which cannot be had here.
         Stalled: see there.
     """
     async with SqliteLog(folder / LOG) as log:
@@ -106,12 +108,17 @@ async def run_campaign(
             raise LogError(message)
         elif watch.finished is not None:
             return CampaignEnd(watch.finished)
-        elif watch.paused:
+        sandbox = choose()
+        announced = sandbox.announcement()
+        if watch.code and not announced.safe:
+            advice = f"go on with it where code can be run: {announced.reason}"
+            raise LogError(f"the campaign in {folder} was begun with code; {advice}")
+        if watch.paused:
             await log.append(order(watch.campaign, "resume", nonce=utc_now()))
             watch.paused = ""
         host = Host(
             log,
-            services(models, choose()),
+            services(models, sandbox),
             clock=utc_now,
             concurrency=concurrency,
             grace_s=settings.load().grace_s,
@@ -184,6 +191,7 @@ class Watch:
         self.campaign = ""
         self.finished: CampaignFinished | None = None
         self.paused = ""
+        self.code = False
         self._on_record = on_record
         topics = [*TOPICS, *(topic.dead for topic in TOPICS.values())]
         self._consumer = log.consumer(topics, {})
@@ -212,7 +220,9 @@ class Watch:
         except Undecodable:
             return
         self.campaign = record.key
-        if isinstance(data, CampaignFinished):
+        if isinstance(data, CampaignStarted):
+            self.code = data.code
+        elif isinstance(data, CampaignFinished):
             self.finished = data
         elif isinstance(data, CampaignPaused):
             self.paused = data.reason or "paused by command"

@@ -157,6 +157,8 @@ def _short_advice(found: Json, source: Source) -> str:
         return "Start anew with a larger --budget-usd or --budget-tokens"
     if found["ended"] == "stopped":
         return "Start another for more"
+    if found["ended"] == "infeasible" and found["code"]["asked"] == "on" and not found["code"]["used"]:
+        return "Mend that, or start anew with --code auto"
     if found["ended"] == "infeasible":
         return "Give a catalog whose tools have names, descriptions and input schemas"
     worst = next(iter(found["failures"]), "")

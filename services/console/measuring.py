@@ -27,7 +27,7 @@ from typing import Any, Final
 from schemas.catalog import ToolSpec
 from schemas.diversity import Figures, Measurement
 from schemas.run import Action
-from services.agent_runner.trace import CODE_SERVER, Offer, actions_of
+from services.agent_runner.trace import Offer, actions_of
 from services.cluster_registry.labels import GENERAL, DomainClassifier, server_text, tokens
 from services.cluster_registry.text import snake_case
 from services.cluster_registry.tool_schema import InvalidSchema, input_schema
@@ -68,7 +68,7 @@ WHERE: Final = {
 SAYS_DOMAIN: Final = ("domain", "primary_label", "domains", "category", "categories", "labels")
 CODE_TOOLS: Final = frozenset(
     ("python", "code_interpreter", "execute_code", "run_code", "execute_python", "run_python",
-     "python_interpreter", "python_repl", CODE_SERVER)
+     "python_interpreter", "python_repl", "sandbox")
 )  # fmt: skip
 """Names, without their server, of tools that run code."""
 FINDS_TOOLS: Final = frozenset(

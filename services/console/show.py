@@ -12,6 +12,7 @@ from services.console.errors import UserError
 from services.console.export import decoded
 from services.console.export import row as row_of
 from services.console.ledger import Ledger
+from services.sim.code_tool import CODE_TOOL
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -67,7 +68,11 @@ def show_markdown(row: Json, blueprint: Blueprint) -> str:
         for call in message.get("tool_calls") or ():
             function = call["function"]
             parts += [f"**{role}** calls `{function['name']}` (`{call['id']}`)", ""]
-            parts += [*fenced(pretty(function["arguments"]), "json"), ""]
+            code = code_in(function)
+            parts += [
+                *(fenced(code, "python") if code else fenced(pretty(function["arguments"]), "json")),
+                "",
+            ]
     parts += ["## Verdict", "", *verdict_lines(about, "- ")]
     return "\n".join(visible(part) for part in parts).rstrip() + "\n"
 
@@ -94,12 +99,25 @@ def show_text(row: Json, blueprint: Blueprint, width: int = WIDTH) -> Text:
             _labelled(text, role, message["content"], style, "", width)
         for call in message.get("tool_calls") or ():
             function = call["function"]
-            _labelled(text, "call", f"{function['name']}({arguments(function['arguments'])})",
-                      style, "yellow", width)  # fmt: skip
+            code = code_in(function)
+            made = f"{function['name']}:\n{code}" if code else call_text(function)
+            _labelled(text, "call", made, style, "yellow", width)
     text.append("\n")
     for line in verdict_lines(row["metadata"], ""):
         text.append(visible(line) + "\n", style="green" if row["metadata"]["verdict"]["passed"] else "red")
     return text
+
+
+def call_text(function: Json) -> str:
+    """A call as it is written in a line: ``name(argument=value)``."""
+    return f"{function['name']}({arguments(function['arguments'])})"
+
+
+def code_in(function: Json) -> str:
+    """The source in a call of the code tool, to be shown line by line; empty in any other call."""
+    given = decoded(function["arguments"]) if function["name"] == CODE_TOOL else None
+    code = given.get("code") if isinstance(given, dict) else None
+    return code if isinstance(code, str) else ""
 
 
 def facts(row: Json, blueprint: Blueprint) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from schemas.evolution import (
     SlotPlan,
 )
 from schemas.run import run_id
+from services.evolution_scheduler import coding
 from services.evolution_scheduler.facts import Campaign, State, cells_of, evolve, initial
 from services.evolution_scheduler.targets import Cells, derive
 from services.kit.service import Draft
@@ -55,6 +56,9 @@ def _decide(state: State, campaign: Campaign, spec: CampaignSpec) -> list[Draft]
     if campaign.started is None:
         started = _start(state, spec)
         return [Draft(spec.campaign, started, spec.campaign, campaign.command)] if started else []
+    if coding.missing(campaign.started):
+        detail = f"code was asked for, and {campaign.started.sandbox}; --code auto goes on without"
+        return [Draft(spec.campaign, _finished(campaign, "infeasible", detail), spec.campaign)]
     order = _order(campaign)
     if order is not None and order[1].action != "stop":
         return [_obeyed(campaign, *order)]
@@ -100,14 +104,15 @@ def _start(state: State, spec: CampaignSpec) -> CampaignStarted | None:
     if cells is None:
         return None
     sandbox = state.sandbox
-    why = "no plan writes code yet" if sandbox.safe else sandbox.reason or "no safe sandbox"
-    infeasible = [f"codes: {why}"]
+    why = coding.forbids(spec, sandbox)
+    infeasible = [f"codes: {why}"] if why else []
     infeasible.append("refuses: no policy draws it yet")
     return CampaignStarted(
         spec=spec,
         catalog_hash=catalog.hash,
         domains=cells.domains,
-        code=False,  # whatever the sandbox can: see ``infeasible``
+        code=not why,
+        packages=() if why else sandbox.packages,
         sandbox=f"{sandbox.backend}: {sandbox.reason}" if sandbox.reason else sandbox.backend,
         infeasible=tuple(infeasible),
     )
@@ -199,7 +204,7 @@ def _next_attempt(
             if redraws:
                 if cells is None:
                     return None
-                plan = cells.draw(spec.seed, number, redraws)
+                plan = coding.aimed(cells.draw(spec.seed, number, redraws), started)
             command = _command(campaign, started, slot.generation, plan, run, attempt, retry, left)
             return Draft(run, command, spec.campaign)
         if outcome.kind == "passed":
@@ -264,6 +269,7 @@ def _command(
         avoid=steering.avoid if steering else (),
         allowance=left,
         code=started.code,
+        packages=started.packages,
         max_turns=spec.max_turns,
         models=spec.models,
     )
@@ -290,7 +296,9 @@ def _open(state: State, campaign: Campaign, spec: CampaignSpec) -> GenerationOpe
         campaign=spec.campaign,
         generation=number,
         steering_version=max(0, steering + 1),
-        slots=tuple(cells.draw(spec.seed, slot) for slot in range(first, first + room)),
+        slots=tuple(
+            coding.aimed(cells.draw(spec.seed, slot), campaign.started) for slot in range(first, first + room)
+        ),
         allowance=_allowance(spec),
     )
 

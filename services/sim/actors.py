@@ -18,6 +18,7 @@ from typing import Any, Final
 from schemas.blueprint import Fact
 from services.kit.models.chat import ChatCall, ChatReply, ChatRequest, ModelFailed
 from services.sim import assistant, planner, user
+from services.sim.code_tool import CODE_TOOL, records
 from services.sim.script import AssistantScript
 
 Json = dict[str, Any]
@@ -213,6 +214,10 @@ def wrong_tool(call: ChatCall, tools: Sequence[Json], rng: random.Random) -> Cha
 def ungrounded(call: ChatCall, _tools: Sequence[Json], rng: random.Random) -> ChatCall:
     """The call with a made-up value in place of one that was read."""
     arguments = json.loads(call.arguments)
+    if call.name == CODE_TOOL:
+        return replace(
+            call, arguments=json.dumps({"code": invented(arguments["code"], rng)}, ensure_ascii=False)
+        )
     names = [name for name, value in arguments.items() if isinstance(value, str | int | float)]
     if not names:
         return call
@@ -220,6 +225,16 @@ def ungrounded(call: ChatCall, _tools: Sequence[Json], rng: random.Random) -> Ch
     made_up = rng.randrange(100_000, 1_000_000)
     arguments[name] = f"X-{made_up}" if isinstance(arguments[name], str) else made_up
     return replace(call, arguments=json.dumps(arguments, ensure_ascii=False))
+
+
+def invented(code: str, rng: random.Random) -> str:
+    """The code with one value of its data in place of another: made up, not read."""
+    known = [value for value in records(code) if isinstance(value, int | float) or len(value) > 2]
+    if not known:
+        return code
+    value = rng.choice(known)
+    made_up = rng.randrange(100_000, 1_000_000)
+    return code.replace(str(value), f"X-{made_up}" if isinstance(value, str) else str(made_up))
 
 
 def malformed(call: ChatCall, _tools: Sequence[Json], rng: random.Random) -> ChatCall:

@@ -14,10 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.kit.models.chat import ChatCall, ChatReply
+from services.sim.code_text import write_code
+from services.sim.code_tool import CODE_TOOL, printed
+from services.sim.code_work import Unworkable, data_of
 from services.sim.json_schema import at, property_schema
 from services.sim.script import (
     AssistantScript,
     ScriptStep,
+    ScriptWork,
 )
 from services.sim.script_reading import Unreadable, asks, value_of
 from services.sim.spelling import literal
@@ -25,6 +29,8 @@ from services.sim.wording import addressed, article, definite, listed, past, pic
 
 Json = dict[str, Any]
 
+TOLD = {"type": ["number", "string"]}
+"""What the user tells for code: a number, or a text."""
 MAX_ATTEMPTS = 5
 """Failed calls of one step after which the assistant gives up and says so."""
 MAX_SUMMARY = 6
@@ -115,12 +121,15 @@ def reply(messages: Sequence[Json], tools: Sequence[Json], script: AssistantScri
     for step in due:
         root = schemas.get(step.tool, {})
         try:
-            arguments = {
-                name: value_of(
-                    read, property_schema(root, name, root), root, messages, progress.results, name
-                )
-                for name, read in step.arguments.items()
-            }
+            if step.code is not None:
+                arguments = written_code(step.code, step.id, messages, tools, progress, seed)
+            else:
+                arguments = {
+                    name: value_of(
+                        read, property_schema(root, name, root), root, messages, progress.results, name
+                    )
+                    for name, read in step.arguments.items()
+                }
         except Unreadable as error:
             return ChatReply(content=sentence(f"I'm sorry, I can't go on with this: {error}"))
         calls.append(
@@ -133,6 +142,34 @@ def reply(messages: Sequence[Json], tools: Sequence[Json], script: AssistantScri
     return ChatReply(content=lead_in(due, progress, rng), calls=tuple(calls))
 
 
+def written_code(
+    wanted: ScriptWork,
+    step: str,
+    messages: Sequence[Json],
+    tools: Sequence[Json],
+    progress: Progress,
+    seed: int,
+) -> Json:
+    """The code tool's argument: code that holds what was read, and works on it.
+
+    Raises:
+        Unreadable: some of it is not there, or nothing can be worked out of it.
+    """
+    facts = {
+        name: value_of(read, TOLD, TOLD, messages, progress.results, name)
+        for name, read in wanted.facts.items()
+    }
+    about = " ".join(
+        str(tool["function"].get("description")) for tool in tools if tool["function"]["name"] == CODE_TOOL
+    )
+    try:
+        data = data_of(wanted.work, facts, progress.results)
+    except Unworkable as error:
+        raise Unreadable(f"the earlier results don't contain what I need: {error}") from None
+    rng = random.Random(f"{seed}/{len(messages)}/code/{step}")
+    return {"code": write_code(wanted.work, data, rng, about)}
+
+
 def read_progress(messages: Sequence[Json], script: AssistantScript) -> Progress:
     """Which steps are done, with their observations.
 
@@ -140,6 +177,7 @@ def read_progress(messages: Sequence[Json], script: AssistantScript) -> Progress
     turn; an error leaves the step open.
     """
     progress = Progress()
+    coded = {step.id for step in script.steps if step.code is not None}
     step_of_call: dict[str, str] = {}
     for message in messages:
         if message.get("role") == "assistant":
@@ -158,6 +196,8 @@ def read_progress(messages: Sequence[Json], script: AssistantScript) -> Progress
                 continue
             observation = parsed(message.get("content"))
             error = error_of(observation)
+            if step_id in coded:
+                error, observation = error or code_error(observation), printed(observation)
             if error:
                 progress.failures[step_id] = progress.failures.get(step_id, 0) + 1
                 progress.last_error = error
@@ -187,6 +227,16 @@ def error_of(observation: Any) -> str:
     return ""
 
 
+def code_error(observation: Any) -> str:
+    """What an observation of the code tool says that went wrong, else an empty text."""
+    outcome = observation.get("outcome") if isinstance(observation, dict) else None
+    if outcome == "ok":
+        return ""
+    said = observation if isinstance(observation, dict) else {}
+    stderr = str(said.get("stderr") or "").strip().rpartition("\n")[2]
+    return str(said.get("reason") or stderr or outcome or "no answer")
+
+
 def next_wave(script: AssistantScript, progress: Progress) -> list[ScriptStep]:
     """The open steps of the earliest wave that has any."""
     open_steps = [step for step in script.steps if step.id not in progress.results]
@@ -196,7 +246,12 @@ def next_wave(script: AssistantScript, progress: Progress) -> list[ScriptStep]:
 
 def sorted_labels(steps: Sequence[ScriptStep]) -> list[str]:
     """Labels to ask for, each once, in the order of the arguments."""
-    labels = [label for step in steps for read in step.arguments.values() for label in asks(read)]
+    reads = [
+        read
+        for step in steps
+        for read in (*step.arguments.values(), *(step.code.facts.values() if step.code else ()))
+    ]
+    labels = [label for read in reads for label in asks(read)]
     return list(dict.fromkeys(labels))
 
 

@@ -43,8 +43,9 @@ def write_goal(
     answers: Sequence[AnswerFact],
     style: Style,
     rng: random.Random,
+    more: Sequence[Clause] = (),
 ) -> tuple[str, dict[str, str]] | None:
-    """The opening request, and each step's purpose by step id.
+    """The opening request, and each step's purpose by step id. ``more`` is said after the steps.
 
     Every fact that is not asked for later stands in it exactly once; ``None`` where no wording achieves
     that.
@@ -53,7 +54,7 @@ def write_goal(
     hidden = [fact for fact in facts.values() if fact.asked]
     for _ in range(TRIES):
         clauses, purposes = make_clauses(steps, facts, rng)
-        text = compose(clauses, answers, style, rng)
+        text = compose([*clauses, *more], answers, style, rng)
         if sound(text, opening, hidden, [step.tool.name for step in steps]):
             return text, purposes
     return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from schemas.blueprint import FromStep
@@ -76,8 +76,18 @@ ALONE: Final = {
 }
 
 
-def search(target: Target, trail: Trail, world: World, state: Json, rng: random.Random) -> Sketch | None:
-    """The best plan of several attempts that has the target's shape; ``None`` where all of them failed."""
+def search(
+    target: Target,
+    trail: Trail,
+    world: World,
+    state: Json,
+    rng: random.Random,
+    wanted: Callable[[Sketch], bool] = lambda _: True,
+) -> Sketch | None:
+    """The best plan of several attempts that has the target's shape; ``None`` where all of them failed.
+
+    ``wanted``: what a plan must be good for besides.
+    """
     if not trail.tools:
         return None
     best: Sketch | None = None
@@ -99,6 +109,8 @@ def search(target: Target, trail: Trail, world: World, state: Json, rng: random.
         if 2 * sum(takes_nothing(step.tool) for step in sketch.steps) > len(sketch.steps):
             continue  # calls that nothing can be told: a user has next to nothing to ask for
         if speaks_names(sketch, world):
+            continue
+        if not wanted(sketch):
             continue
         value = score(sketch, target)
         if value > best_score:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from schemas.blueprint import Work
 from schemas.envelope import Value
 
 
@@ -69,10 +70,18 @@ Read = Annotated[
 ]
 
 
+class ScriptWork(Value):
+    """Code to write: what it works out, from which results, and where each fact in it is read."""
+
+    work: Work
+    facts: dict[str, Read] = Field(default_factory=dict)
+
+
 class ScriptStep(Value):
     """One call to make; steps of one ``wave`` go out in one turn.
 
-    ``purpose`` is what the user would call it ("find my open invoices"), for the summary at the end.
+    ``purpose`` is what the user would call it ("find my open invoices"), for the summary at the end. A step
+    with ``code`` is a call of the code tool: its one argument is written, not read.
     """
 
     id: str
@@ -80,6 +89,7 @@ class ScriptStep(Value):
     wave: int
     arguments: dict[str, Read] = Field(default_factory=dict)
     purpose: str = ""
+    code: ScriptWork | None = None
 
 
 class ScriptAnswer(Value):

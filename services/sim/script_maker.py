@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.blueprint import Blueprint, Constant, Fact, FromFact, FromStep, ListOf, ObjectOf, Source
+from schemas.blueprint import Blueprint, Constant, Fact, FromFact, FromStep, ListOf, ObjectOf, Source, Work
+from services.sim.code_work import sources_of
 from services.sim.json_schema import options, plain, property_schema
 from services.sim.script import (
     Ask,
@@ -23,6 +24,7 @@ from services.sim.script import (
     ReadUser,
     ScriptAnswer,
     ScriptStep,
+    ScriptWork,
 )
 from services.sim.spelling import spell
 
@@ -64,12 +66,19 @@ def make_script(blueprint: Blueprint, messages: Sequence[Json]) -> AssistantScri
                     for name, source in step.arguments.items()
                 },
                 purpose=step.purpose,
+                code=writing(step.work, places) if step.work is not None else None,
             )
         )
     answer = tuple(
         ScriptAnswer(label=fact.label, step=fact.step, path=fact.path) for fact in blueprint.answer_facts
     )
     return AssistantScript(steps=tuple(steps), answer=answer)
+
+
+def writing(work: Work, places: dict[str, Read]) -> ScriptWork:
+    """What code is to be written, and where the facts in it are read."""
+    names = [source.fact for source in sources_of(work) if isinstance(source, FromFact)]
+    return ScriptWork(work=work, facts={name: places[name] for name in names})
 
 
 def reading(source: Source, schema: Json, root: Json, places: dict[str, Read]) -> Read:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import uuid
 
 import pytest
 
-from schemas.topics import RUN_EVENTS
+from schemas.topics import RUN_EVENTS, SANDBOX_EVENTS
 from services.console.source import Stack as Source
 from services.kit.kafka.log import KafkaLog
 from tests.release.bench import Findings, Process
 from tests.release.crashes import check_slots
+from tests.support.code_runs import code_calls, executed_in, mismatches, no_sandbox
 from tests.support.stack import stack
 
 SEED = 7
@@ -20,6 +22,7 @@ SMALL = ("--trajectories", "40", "--generation-size", "10", "--seed", str(SEED))
 SLOWED = ("--model", "all=sim?latency=0.05:0.2")
 """Long enough for something to happen in the middle; rows do not depend on it."""
 RUN_S = 120.0
+CODE_RUN_S = 400.0
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +41,8 @@ def embedded(tmp_path_factory):
     return rows(Process(["run", "--out", str(out), "--campaign", "small", *SMALL], out.parent, None), out)
 
 
-def rows(process, out):
-    done = process.wait(RUN_S)
+def rows(process, out, within_s=RUN_S):
+    done = process.wait(within_s)
     assert done.code == 0, done.err
     return (out / "dataset.jsonl").read_bytes()
 
@@ -93,6 +96,36 @@ def test_a_campaign_of_200_has_the_bytes_of_the_embedded_run(running, tmp_path):
     owned = [one.owned() for one in running.of("agent_runner")]
     assert sorted(len(one) for one in owned) == [21, 21, 22]
     assert set.union(*owned) == set(range(RUN_EVENTS.partitions))
+
+
+def test_a_campaign_of_200_with_code_has_the_bytes_of_the_embedded_run(running, tmp_path):
+    if why := no_sandbox():
+        pytest.skip(f"no code can be run here: {why}")
+    arguments = ("--trajectories", "200", "--seed", str(SEED), "--code", "on")
+    with following(running, "coded", *arguments) as (process, out):
+        made = rows(process, out, CODE_RUN_S)
+    alone = Process(["run", "--out", str(tmp_path / "c"), "--campaign", "coded", *arguments], tmp_path, None)
+    assert made == rows(alone, tmp_path / "c", CODE_RUN_S)
+    exported = [json.loads(line) for line in made.splitlines()]
+    assert len(exported) == 200
+    assert sum(bool(list(code_calls(row))) for row in exported) >= 0.4 * 200
+    executed = executed_in(recorded(running, SANDBOX_EVENTS.name))
+    assert mismatches(exported, executed) == []
+    whole(running, "coded", 200)
+
+
+def recorded(running, topic):
+    """All records of a topic."""
+
+    async def reading():
+        found = []
+        async with KafkaLog(running.settings) as log, asyncio.timeout(RUN_S):
+            consumer = log.consumer([topic], {})
+            while records := await consumer.poll(1000, 2.0):
+                found.extend(records)
+        return found
+
+    return asyncio.run(reading())
 
 
 def test_runners_come_and_go_in_the_middle(running, embedded):

@@ -29,6 +29,7 @@ CHECKS = (
     "worlds",
     "openings",
     "same_bytes",
+    "code",
     "crashes",
     "schedules",
     "faults",

@@ -120,10 +120,12 @@ def catalog(clusters: Iterable[Cluster] = CLUSTERS, digest: str = "cat") -> Cata
     return CatalogFormed(hash=digest, clusters=ids, servers=len(ids), tools=0, edges=0)
 
 
-def sandbox(*, safe: bool = False, reason: str = "nothing safe") -> SandboxAnnounced:
-    return SandboxAnnounced(
-        backend="jail" if safe else "none", safe=safe, reason="" if safe else reason, languages=()
-    )
+def sandbox(
+    *, safe: bool = False, reason: str = "nothing safe", languages: tuple[str, ...] = ("python",)
+) -> SandboxAnnounced:
+    if not safe:
+        return SandboxAnnounced(backend="none", safe=False, reason=reason)
+    return SandboxAnnounced(backend="jail", safe=True, languages=languages, packages=("numpy 2.0",))
 
 
 def spec(trajectories: int = 4, **more: Any) -> CampaignSpec:

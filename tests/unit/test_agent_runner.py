@@ -38,6 +38,7 @@ from services.agent_runner.domain import (
 )
 from services.kit.models.chat import ChatCall, ChatReply, ChatRequest, ModelFailed
 from services.kit.service import Append, Closed, Perform, Step, Wait
+from services.sim.code_tool import CODE_SERVER, CODE_TOOL
 from tests.support.handmade import HANDMADE, cancelled_order, moved_money, played, schema
 from tests.support.solo import Cast, Line, Solo, said
 
@@ -921,17 +922,18 @@ def test_the_offered_tools_are_in_openai_form() -> None:
 
 
 CODE = ToolSpec(
-    server="sandbox",
-    name="run_code",
+    server=CODE_SERVER,
+    name=CODE_TOOL,
     description="Runs code.",
     input_schema=schema(["code"], code={"type": "string"}, language={"type": "string"}),
 )
 
 
-def coding(*codes: str) -> tuple[Solo, Cast]:
+def coding(*codes: str, run: str = "") -> tuple[Solo, Cast]:
     """A run whose assistant sends these pieces of code in one turn, and then answers."""
     blueprint = plan("filed")
-    blueprint = blueprint.model_copy(update={"tools": (*blueprint.tools, CODE), "code": True})
+    changes = {"id": run or blueprint.id, "tools": (*blueprint.tools, CODE), "code": True}
+    blueprint = blueprint.model_copy(update=changes)
     calls = [call("run_code", f"k{place}", code=code) for place, code in enumerate(codes)]
     cast = Cast({"assistant": [reply("", calls), reply("It is 4.")], "user": [reply(ENDS)]})
     solo = opened(blueprint, cast)
@@ -995,6 +997,36 @@ def test_an_execution_read_before_its_command_or_its_blueprint_is_kept() -> None
     (returned,) = early.advance()
     assert isinstance(returned, ToolReturned)
     assert json.loads(returned.content)["stdout"] == "4\n"
+
+
+def test_a_session_that_diverged_begins_the_attempt_anew_once_and_says_so() -> None:
+    solo, _ = coding("2+2")
+    lost = executed("k0", outcome="refused", reason="call k0 gave another result", diverged=True)
+    (failure, *_) = solo.given(lost).play()
+    assert isinstance(failure, RunFailed)
+    assert (failure.content, failure.attribution, failure.code) == (
+        False,
+        "infrastructure",
+        "session_diverged",
+    )
+    assert "another result" in failure.detail
+    assert solo.closed
+
+
+def test_a_repeated_attempt_whose_session_diverged_fails_as_content() -> None:
+    repeated = f"{plan('filed').id}.1"
+    solo, _ = coding("2+2", run=repeated)
+    lost = executed("k0", outcome="refused", diverged=True).model_copy(update={"run": repeated})
+    (failure, *_) = solo.given(lost).play()
+    assert isinstance(failure, RunFailed)
+    assert (failure.content, failure.attribution, failure.code) == (True, "assistant", "session_diverged")
+
+
+def test_what_was_cut_off_of_the_output_is_told() -> None:
+    solo, cast = coding("2+2")
+    solo.given(executed("k0", stdout="y" * 100, stdout_bytes=1_000_000, stdout_truncated=True)).play()
+    seen = json.loads(cast.asked("assistant")[1].messages[-1]["content"])
+    assert seen["stdout_truncated"] is True
 
 
 def test_a_flood_of_output_is_cut() -> None:

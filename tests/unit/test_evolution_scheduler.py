@@ -29,6 +29,7 @@ from schemas.evolution import (
     SlotAbandoned,
     StartCampaign,
 )
+from schemas.sandbox import SandboxAnnounced
 from schemas.topics import EVOLUTION_EVENTS
 from services.evolution_scheduler.app import service
 from services.evolution_scheduler.domain import BATCH, RETRIES, decide, evolve, initial
@@ -101,7 +102,7 @@ def test_a_campaign_starts_once_catalog_clusters_and_sandbox_are_there(order: tu
     assert (started.spec, started.catalog_hash, started.code) == (asked, "cat", False)
     assert started.domains == ("banking", "orders", "tickets")
     assert started.sandbox == "none: nothing safe"
-    assert started.infeasible[0] == "codes: nothing safe"
+    assert started.infeasible[0] == "codes: not asked for; see --code"
     assert brief(others)[0] == "open 0: 0-2 by 0"
 
 
@@ -140,15 +141,55 @@ def test_a_catalog_keeps_its_clusters_when_they_are_formed_anew() -> None:
     assert {plan.cluster_hash for opened in stage.of(GenerationOpened) for plan in opened.slots} <= hashes
 
 
-def test_a_safe_sandbox_is_recorded_and_no_plan_aims_at_it_yet() -> None:
+def begun(asked: CampaignSpec, box: SandboxAnnounced) -> tuple[CampaignStarted, Stage]:
     stage = Stage()
-    stage.put(*[ClusterFormed(cluster=one) for one in CLUSTERS], catalog(), sandbox(safe=True))
-    stage.put(StartCampaign(spec=spec()))
+    stage.put(*[ClusterFormed(cluster=one) for one in CLUSTERS], catalog(), box, StartCampaign(spec=asked))
     (started, *_) = stage.settle()
     assert isinstance(started, CampaignStarted)
-    assert (started.code, started.sandbox) == (False, "jail")
-    assert "codes: no plan writes code yet" in started.infeasible
+    return started, stage
+
+
+def test_a_safe_sandbox_is_recorded_and_nothing_aims_at_code_that_was_not_asked_for() -> None:
+    started, stage = begun(spec(), sandbox(safe=True))
+    assert (started.code, started.sandbox, started.packages) == (False, "jail", ())
+    assert "codes: not asked for; see --code" in started.infeasible
     assert not any(command.code for command in stage.commands.values())
+
+
+@pytest.mark.parametrize("asked", ["on", "auto"])
+def test_a_share_of_the_slots_aims_at_code_on_top_of_a_cell(asked: str) -> None:
+    size = {"generation_size": 200, "trajectories": 200, "code_share": 0.45}
+    _, plain = begun(spec(**size), sandbox(safe=True))
+    started, stage = begun(spec(code=asked, **size), sandbox(safe=True))
+    assert (started.code, started.packages) == (True, ("numpy 2.0",))
+    assert not any(reason.startswith("codes") for reason in started.infeasible)
+    assert all(one.code and one.packages == ("numpy 2.0",) for one in stage.commands.values())
+    without, drawn = plain.of(GenerationOpened)[0].slots, stage.of(GenerationOpened)[0].slots
+    grown = {"single": "chain", "chain": "chain", "parallel": "dag", "dag": "dag"}
+    for one, base in zip(drawn, without, strict=True):
+        if "codes" not in one.target.flags:
+            assert one == base
+            continue
+        assert (one.cluster, one.target.depth) == (base.cluster, base.target.depth + 1)
+        assert one.target.flags == (*base.target.flags, "codes")
+        assert one.target.shape == grown[base.target.shape]
+    for count in range(20, len(drawn)):
+        share = sum("codes" in one.target.flags for one in drawn[:count]) / count
+        assert abs(share - 0.45) < 0.1
+
+
+@pytest.mark.parametrize("box", [sandbox(), sandbox(safe=True, languages=("bash",))])
+def test_without_a_sandbox_auto_goes_on_without_code_and_on_ends(box: SandboxAnnounced) -> None:
+    started, stage = begun(spec(code="auto"), box)
+    why = "nothing safe" if not box.safe else "the sandbox does not run python"
+    assert (started.code, started.packages, f"codes: {why}" in started.infeasible) == (False, (), True)
+    assert stage.of(GenerationOpened)
+    started, stage = begun(spec(code="on"), box)
+    assert not started.code
+    (end,) = stage.of(CampaignFinished)
+    assert (end.reason, end.complete, end.slots) == ("infeasible", False, 0)
+    assert "--code auto" in end.detail
+    assert not stage.of(GenerationOpened)
 
 
 def test_the_first_of_two_orders_to_start_counts() -> None:

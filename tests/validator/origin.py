@@ -6,6 +6,7 @@ Strings occur as text, numbers as number tokens, neither ever as a part of a lon
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -131,6 +132,51 @@ def scalars(value: Any) -> Iterator[Any]:
     elif isinstance(value, list):
         for item in value:
             yield from scalars(item)
+    else:
+        yield value
+
+
+def code_values(code: str) -> list[Any]:
+    """Every string and number that Python code spells out, and those of JSON texts in it."""
+    return [value for part in _parts_of(code, ast.Constant) for value in (part, *_in_json(part))]
+
+
+def table_values(code: str) -> list[Any]:
+    """Those that stand in tables: in lists of rows, and in JSON texts."""
+    rows = [row for one in _parts_of(code, ast.List) for row in one if isinstance(row, dict | list | tuple)]
+    cells = [cell for row in rows for cell in (row.values() if isinstance(row, dict) else row)]
+    texts = [value for part in _parts_of(code, ast.Constant) for value in _in_json(part)]
+    return [value for value in (*cells, *texts) if isinstance(value, str) or numeric(value)]
+
+
+def _parts_of(code: str, kind: type[ast.expr]) -> Iterator[Any]:
+    """The values of all expressions of this kind that are spelled out whole."""
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, kind):
+            try:
+                yield ast.literal_eval(node)
+            except ValueError:
+                continue
+
+
+def _in_json(text: Any) -> list[Any]:
+    if not isinstance(text, str) or text[:1] not in ("[", "{"):
+        return []
+    try:
+        found = parse(text)
+    except ValueError:
+        return []
+    return [value for value in _leaves(found) if isinstance(value, str) or numeric(value)]
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(item)
     else:
         yield value
 

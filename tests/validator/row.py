@@ -19,9 +19,10 @@ from jsonschema.validators import validator_for
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from tests.validator.origin import Origin, leaf_count, needs_ground, parse
+from tests.validator.origin import Origin, code_values, leaf_count, needs_ground, parse, table_values
 
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+CODE_TOOL = "run_code"
 COLUMNS = {"id", "messages", "tools", "metadata"}
 METADATA: dict[str, Any] = {
     "domains": list, "mode": str, "signature": str, "complexity": (int, float), "seed": int, "models": dict,
@@ -291,7 +292,13 @@ def check_call(
     else:
         if error is not None:
             found.say("schema", f"{place} at {'/'.join(map(str, error.absolute_path))}: {error.message}")
-    for where, value in needs_ground(arguments, schemas[name]):
+    free = needs_ground(arguments, schemas[name])
+    if name == CODE_TOOL:  # code is the assistant's own; what it says of the world stands in its tables
+        code = str(arguments.get("code"))
+        free = (("code", value) for value in table_values(code))
+        if not any(returned.holds(value) for value in code_values(code)):
+            found.say("code", f"{place}: works on nothing that a tool has returned")
+    for where, value in free:
         if said.holds(value):
             continue
         if returned.holds(value):
