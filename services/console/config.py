@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from schemas.evolution import ROLES, Allowance, CampaignSpec, RoleModel
+from schemas.evolution import ROLES, Allowance, CampaignSpec, Policy, RoleModel
 from services.console.errors import UserError
 
 PREFIX: Final = "TDS_"
@@ -54,6 +54,8 @@ class RunConfig(BaseModel):
     lookahead: int = Field(default=2, ge=1, le=1000)
     attempts: int = Field(default=3, ge=1, le=10)
     max_turns: int = Field(default=24, ge=2, le=200)
+    policy: Policy = "steered"
+    """How slots are chosen."""
     signature_cap: int = Field(default=0, ge=0)
     min_gain: float = Field(default=0.0, ge=0, le=1)
     min_tools: int = Field(default=3, ge=1, le=64)
