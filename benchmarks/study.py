@@ -3,10 +3,11 @@
     python -m benchmarks.study [--trajectories 500] [--seeds 0 1 2] [--policies random steered]
     python -m benchmarks.study --ablation
 
-Every policy runs on the same catalog with each seed: the same planner, gates, attempts and number of slots at
-most; no novelty gate, so that the first trajectories that pass quality count. Each campaign is one ``tds run``;
-what is said of it is read off its log. Prints a table of mean and range over the seeds, and with ``--to``
-writes it there with its figures (``study.md``, ``study.svg``, ``study-growth.svg``; ``ablation…`` for more than two policies).
+Every policy runs on the same catalog with each seed: the same planner, gates, attempts and number of slots
+at most; no novelty gate, so that the first trajectories that pass quality count. Each campaign is one
+``tds run``; what is said of it is read off its log. Prints a table of mean and range over the seeds, and with
+``--to`` writes it there with its figures (``study.md``, ``.svg``, ``-growth.svg``, ``.json``; ``ablation…``
+for all five).
 ``--keep`` keeps the campaigns' folders, and takes those that are there already.
 """
 
@@ -110,7 +111,7 @@ def summary(found: dict[tuple[str, int], Figures], policy: str, key: str) -> tup
 
 
 def table(found: dict[tuple[str, int], Figures], policies: Sequence[str]) -> list[str]:
-    """The table in Markdown: mean and range; an arrow where the last policy's mean is ahead of the first's."""
+    """The table in Markdown: mean and range, and whether the last policy's mean is ahead of the first's."""
     lines = [f"| | {' | '.join(policies)} | |", f"|---|{'---:|' * len(policies)}---|"]
     for key, name, scored in LINES:
         cells = []
@@ -125,7 +126,7 @@ def table(found: dict[tuple[str, int], Figures], policies: Sequence[str]) -> lis
 
 def spelled(value: float) -> str:
     """A number with as many digits as one reads."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 20 else f"{value:.3f}"
+    return f"{value:.1f}".removesuffix(".0") if value >= 20 else f"{value:.3f}".removesuffix(".000")
 
 
 def grown(made: Told, of: Callable[[Told], float], points: int = 25) -> list[tuple[int, float]]:

@@ -7,7 +7,8 @@ from html import escape
 
 COLOURS = ("#8a8f98", "#2f6fb5", "#d08a2e", "#5a9a68", "#b5432f")
 STYLE = (
-    "text{font:12px system-ui,sans-serif;fill:#222}.t{font-size:13px;font-weight:600}.s{font-size:11px;fill:#555}"
+    "text{font:12px system-ui,sans-serif;fill:#222}"
+    ".t{font-size:13px;font-weight:600}.s{font-size:11px;fill:#555}"
     "line{stroke:#ccc}"
 )
 Curve = Sequence[tuple[int, float]]
