@@ -32,6 +32,8 @@ QUOTA: Final = 5
 """Every so many slots one is for the long tail: domains by how many of their tools are uncalled."""
 FRESH_DRAWS: Final = 0.25
 """Share of the slots of an unweighted evolution that no parent is taken for."""
+ROOMY: Final = 250
+"""Uncalled tools from which on a domain has enough for whatever is planned in it."""
 SCATTERED: Final = 6
 PREFERRED: Final = 12
 NEARLY: Final = 0.5
@@ -87,9 +89,10 @@ class Outlook:
         return tuple((unclaimed or free)[:PREFERRED])
 
     def share(self, domain: str) -> float:
-        """Which part of a domain's tools is uncalled."""
+        """What a domain has left: which part of its tools is uncalled, less where these are few."""
         names = self.terrain.names[domain]
-        return (1 + len(names - self.called - self.claimed)) / (1 + len(names))
+        left = 1 + len(names - self.called - self.claimed)
+        return (left / (1 + len(names))) ** 2 * min(1.0, left / ROOMY)
 
 
 def plans(
@@ -208,7 +211,7 @@ class Aim:
         filled, missed = archive.filled.get(niche, 0), archive.missed.get(niche, 0)
         there = filled + self._outlook.expected.get(niche, 0)
         chance = (filled + 1) / (filled + missed + 1)
-        return self._domains[domain] * self._modes[mode] * share**2 * chance / (1 + there) ** 2
+        return self._domains[domain] * self._modes[mode] * share * chance / (1 + there) ** 2
 
     def _plan(self, slot: int, niche: Niche, rng: random.Random) -> SlotPlan:
         outlook = self._outlook
