@@ -57,6 +57,12 @@ class Outlook:
     """Names of tools that plans under way would rather call."""
     clusters: dict[str, int] = field(default_factory=dict)
     """How often each cluster was planned with, or is."""
+    operators: tuple[Operator, ...] = OPERATORS
+    """Those that there are parents for: crossing takes two, of different clusters."""
+
+    def __post_init__(self) -> None:
+        if len({elite.cluster for elite in self.archive.elites.values()}) < 2:
+            self.operators = tuple(one for one in OPERATORS if one != "cross")
 
     def expect(self, plan: SlotPlan) -> None:
         """Reckon with a plan that is under way."""
@@ -152,7 +158,7 @@ def evolved(outlook: Outlook, slot: int) -> SlotPlan:
     one = outlook.terrain.by_id[parent.cluster]
     served = set(cells(one))
     possible: dict[Operator, Target] = {}
-    for operator in OPERATORS:
+    for operator in outlook.operators:
         target = child(operator, parent.target)
         if target is not None and (target.shape, target.depth) in served:
             possible[operator] = target
@@ -249,7 +255,7 @@ class Aim:
         elites = self._parents.get(domain, [])
         possible: dict[Operator, tuple[float, Target, Elite]] = {}
         for elite in rng.sample(elites, min(PARENTS, len(elites))):
-            for operator in OPERATORS:
+            for operator in outlook.operators:
                 target = child(operator, elite.target)
                 if target is None or not outlook.terrain.serving(domain, target.shape, target.depth):
                     continue
@@ -272,8 +278,8 @@ class Aim:
         plan = inherited(plan, operator, elite, mate)
         if mate is not None:
             partners = outlook.terrain.sample(outlook.terrain.serving(mate.target.domain, "single", 1), rng)
-            partner = next((one for one in self._ranked(partners, 1) if one.id != plan.cluster), None)
-            plan = plan.model_copy(update={"partner": partner.id if partner is not None else ""})
+            others = (one.id for one in self._ranked(partners, 1) if one.id != plan.cluster)
+            plan = plan.model_copy(update={"partner": next(others, plan.partner)})
         return preferring(outlook, plan)
 
 
