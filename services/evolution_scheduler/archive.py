@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
+from typing import Final
 
 from schemas.diversity import Measurement, coarse_mode
 from schemas.evolution import GenerationOpened, OperatorYield, SlotPlan, Target
 
+RECENT: Final = 0.2
+"""Weight of a domain's last trajectory in what is said of its last ones."""
 Niche = tuple[str, str]
 """A domain and a coarse mode."""
 
@@ -48,6 +51,8 @@ class Archive:
     """Slots that aimed at a cell and gave no trajectory, or one of another cell."""
     tools: set[str] = field(default_factory=set)
     signatures: set[str] = field(default_factory=set)
+    freshness: dict[str, float] = field(default_factory=dict)
+    """Of each domain, which share of the tools of its last trajectories was new; see ``RECENT``."""
     clusters: dict[str, int] = field(default_factory=dict)
     """How often a cluster was planned with, or gave no plan: what is left of it is worth the less."""
     yields: dict[str, tuple[int, float]] = field(default_factory=dict)
@@ -81,6 +86,8 @@ class Archive:
         measured = taken.measurement
         niche = main_domain(measured), measured.mode
         self.filled[niche] = self.filled.get(niche, 0) + 1
+        old = self.freshness.get(niche[0], 1.0)
+        self.freshness[niche[0]] = old + RECENT * (self._new_tools(measured) - old)
         self.tools.update(measured.tools)
         self.signatures.add(measured.signature)
         if niche != wanted:
@@ -96,8 +103,11 @@ class Archive:
         measured = taken.measurement
         new_cell = (main_domain(measured), measured.mode) not in self.filled
         new_signature = measured.signature not in self.signatures
-        new_tools = sum(tool not in self.tools for tool in measured.tools) / max(1, len(measured.tools))
-        return (new_cell + new_signature + new_tools) / 3 / taken.attempt
+        return (new_cell + new_signature + self._new_tools(measured)) / 3 / taken.attempt
+
+    def _new_tools(self, measured: Measurement) -> float:
+        """Which share of a trajectory's tools none before it called."""
+        return sum(tool not in self.tools for tool in measured.tools) / max(1, len(measured.tools))
 
 
 def main_domain(measured: Measurement) -> str:

@@ -95,10 +95,14 @@ class Outlook:
         return tuple((unclaimed or free)[:PREFERRED])
 
     def share(self, domain: str) -> float:
-        """What a domain has left: which part of its tools is uncalled, less where these are few."""
+        """What a domain has left: which part of its tools is uncalled, less where these are few.
+
+        And less where its last trajectories called the same tools again: not all tools can be planned with.
+        """
         names = self.terrain.names[domain]
         left = 1 + len(names - self.called - self.claimed)
-        return (left / (1 + len(names))) ** 2 * min(1.0, left / ROOMY)
+        fresh = self.archive.freshness.get(domain, 1.0)
+        return (fresh * left / (1 + len(names))) ** 2 * min(1.0, left / ROOMY)
 
 
 def plans(
@@ -246,8 +250,8 @@ class Aim:
     def _bred(self, slot: int, niche: Niche, rng: random.Random) -> SlotPlan | None:
         """A child of this domain that aims at a cell wanted nearly as much as this one.
 
-        It is planned from its parent's cluster where enough is left of it, else from another one: what it
-        inherits is the structure. None where the bandit prefers a fresh draw, or no operator leads there.
+        It is planned from its parent's cluster where as much is left of it as of others, else from the one
+        with most left: what it inherits then is the structure. None where the bandit prefers a fresh draw, or no operator leads there.
         """
         outlook, domain = self._outlook, niche[0]
         share = outlook.share(domain)
@@ -271,7 +275,8 @@ class Aim:
         served = outlook.terrain.serving(domain, target.shape, target.depth)
         ranked = self._ranked(outlook.terrain.sample(served, rng), target.depth)
         one = outlook.terrain.by_id[elite.cluster]
-        if (target.shape, target.depth) in cells(one) and outlook.left(one) >= target.depth:
+        best = outlook.left(ranked[0])
+        if (target.shape, target.depth) in cells(one) and outlook.left(one) >= min(best, target.depth + 2):
             ranked = [one, *(other for other in ranked if other.id != one.id)]
         plan = planned(slot, outlook.seed, ranked[0], target, ranked[1 : 1 + SPARES])
         mate = mate_of(outlook, elite, rng) if operator == "cross" else None
