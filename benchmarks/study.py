@@ -1,7 +1,7 @@
 """Does steering reach what random synthesis does not: policies compared on real tools.
 
     python -m benchmarks.study [--trajectories 500] [--seeds 0 1 2] [--policies random steered]
-    python -m benchmarks.study --ablation
+    python -m benchmarks.ablation
 
 Every policy runs on the same catalog with each seed: the same planner, gates, attempts and number of slots
 at most; no novelty gate, so that the first trajectories that pass quality count. Each campaign is one
@@ -136,7 +136,7 @@ def grown(made: Told, of: Callable[[Told], float], points: int = 25) -> list[tup
     return [(n, of(Told(rows=made.rows[:n], feasible=made.feasible))) for n in steps]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--catalog", type=Path, default=DATA / "api_tools.jsonl.gz")
     parser.add_argument("--trajectories", type=int, default=500)
@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--max-slots", type=int, default=0, help="candidates at most [twice the rows]")
     parser.add_argument("--to", type=Path, help="write the table and its figures into this folder")
     parser.add_argument("--keep", type=Path, help="the campaigns' folders")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     policies = list(get_args(Policy)) if given.ablation else given.policies
     campaigns: dict[tuple[str, int], Told] = {}
     with ExitStack() as opened:

@@ -251,7 +251,8 @@ class Aim:
         """A child of this domain that aims at a cell wanted nearly as much as this one.
 
         It is planned from its parent's cluster where as much is left of it as of others, else from the one
-        with most left: what it inherits then is the structure. None where the bandit prefers a fresh draw, or no operator leads there.
+        with most left: what it inherits then is the structure. None where the bandit prefers a fresh draw,
+        or no operator leads there.
         """
         outlook, domain = self._outlook, niche[0]
         share = outlook.share(domain)

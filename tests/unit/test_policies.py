@@ -184,6 +184,25 @@ def test_a_row_of_a_later_attempt_brings_less_and_is_no_parent() -> None:
     assert archive.clusters == {"a": 1, "b": 1}
 
 
+def test_a_domain_whose_tools_come_again_is_aimed_at_less() -> None:
+    stale, fresh = closed((CHAIN, "draw", 8.0)), closed((CHAIN, "draw", 8.0))
+    assert stale.freshness == {"orders": 1.0}
+    again = GenerationOpened(
+        campaign="c",
+        generation=1,
+        steering_version=0,
+        slots=tuple(SlotPlan(slot=n, cluster="k1", cluster_hash="", target=CHAIN, seed=1) for n in range(6)),
+    )
+    stale.close(again, {n: taken(n, CHAIN) for n in range(6)})
+    assert stale.freshness["orders"] < 0.5
+    stale.filled = dict(fresh.filled)
+    found = [
+        sum(plan.target.domain == "orders" for plan in chosen("steering", 100, archive))
+        for archive in (stale, fresh)
+    ]
+    assert found[0] < 0.8 * found[1]
+
+
 def test_the_main_domain_is_that_of_most_calls_and_the_first_of_equals() -> None:
     one = taken(0, SINGLE).measurement
     assert main_domain(one.model_copy(update={"domains": {"b": 0.5, "a": 0.5}})) == "a"
