@@ -245,6 +245,7 @@ class Blueprint(Value):
     code: bool = False
     operator: str = "draw"
     parent: str = ""
+    mate: str = ""
     steering_version: int = 0
     models: dict[Role, RoleModel] = Field(default_factory=dict)
     allowance: Allowance = Allowance()
@@ -255,7 +256,7 @@ class PlanBlueprint(Message):
     """Command: plan one attempt of one slot, from exactly this cluster, catalog and steering.
 
     ``retry`` counts repetitions of the same attempt after a failure of infrastructure: they have the
-    same seed.
+    same seed. ``partner``, ``prefer`` and ``scatter``: see ``schemas.evolution.SlotPlan``.
     """
 
     FAMILY: ClassVar[str] = "blueprint"
@@ -272,6 +273,11 @@ class PlanBlueprint(Message):
     target: Target
     operator: str = "draw"
     parent: str = ""
+    mate: str = ""
+    partner: str = ""
+    partner_hash: str = ""
+    prefer: tuple[int, ...] = ()
+    scatter: int = 0
     steering_version: int = 0
     avoid: tuple[str, ...] = ()
     allowance: Allowance = Allowance()

@@ -12,6 +12,10 @@ Role = Literal["planner", "user", "assistant", "tools", "judge"]
 ROLES: tuple[Role, ...] = ("planner", "user", "assistant", "tools", "judge")
 Shape = Literal["single", "chain", "parallel", "dag"]
 Flag = Literal["clarifies", "recovers", "codes", "refuses"]
+Policy = Literal["tools", "random", "steering", "evolution", "steered"]
+"""How slots are chosen: tools at random, clusters at random, by target weights, by operators on parents,
+and by both. Empty in logs from before there were policies: cells drawn uniformly."""
+Operator = Literal["draw", "deepen", "widen", "constrain", "inject_fault", "make_vague", "cross"]
 
 
 class RoleModel(Value):
@@ -32,7 +36,7 @@ class Target(Value):
     """The cell of the archive that a slot aims at.
 
     ``depth`` is the number of tool calls aimed at; ``band`` is the complexity band (0 to 3) that this
-    depth and these flags lead to.
+    depth and these flags lead to. ``conditions`` is how many optional arguments each call should have.
     """
 
     domain: str
@@ -40,6 +44,7 @@ class Target(Value):
     depth: int
     flags: tuple[Flag, ...] = ()
     band: int = 0
+    conditions: int = 0
 
 
 class CampaignSpec(Value):
@@ -60,6 +65,7 @@ class CampaignSpec(Value):
     """Admitted trajectories that may share an exact reasoning signature; 0 means no cap."""
     min_gain: float = 0.0
     """What a trajectory must add, as a share of what those admitted have added on average; 0: anything."""
+    policy: Policy | Literal[""] = ""
     max_turns: int = 24
     code: Literal["off", "on", "auto"] = "off"
     """Whether slots aim at code: none; a share of them, or the campaign ends; auto: where a sandbox can."""
@@ -110,10 +116,26 @@ class CampaignStarted(Message):
     """Kinds of cell that no slot will aim at, each with its reason."""
     packages: tuple[str, ...] = ()
     """Where ``code``: what code may import beside the standard library, name and version each."""
+    modes: tuple[str, ...] = ()
+    """The coarse modes that some cluster can give: what the mode weights are over."""
+
+
+class Spare(Value):
+    """A cluster that a slot falls back on, and the places of its tools that are preferred."""
+
+    cluster: str
+    prefer: tuple[int, ...] = ()
 
 
 class SlotPlan(Value):
-    """One slot of a generation: what to plan from, and what to aim at."""
+    """One slot of a generation: what to plan from, and what to aim at.
+
+    ``parent`` and ``mate`` are the runs that the operator works on; ``partner`` is the cluster of the second
+    one, whose tools are planned with as well. ``spares`` are for further attempts, where the first gives
+    no plan. ``prefer`` are the places of tools that no trajectory has called, in the cluster and behind it
+    in the partner, whose tools of equal names do not count.
+    ``scatter`` > 0: so many tools, drawn from the whole catalog, instead of the cluster's.
+    """
 
     slot: int
     cluster: str
@@ -122,10 +144,26 @@ class SlotPlan(Value):
     seed: int
     operator: str = "draw"
     parent: str = ""
+    mate: str = ""
+    partner: str = ""
+    spares: tuple[Spare, ...] = ()
+    prefer: tuple[int, ...] = ()
+    scatter: int = 0
+
+
+class OperatorYield(Value):
+    """What an operator has brought: slots decided, and the sum of their rewards, each from 0 to 1."""
+
+    operator: str
+    slots: int
+    reward: float
 
 
 class GenerationOpened(Message):
-    """A generation of slots, planned with the steering of generation − lookahead (0: none yet)."""
+    """A generation of slots, planned with the steering of generation − lookahead (0: none yet).
+
+    ``yields`` is the evidence that operators were chosen by, up to the same generation.
+    """
 
     FAMILY: ClassVar[str] = "evolution"
     campaign: str
@@ -133,6 +171,7 @@ class GenerationOpened(Message):
     steering_version: int
     slots: tuple[SlotPlan, ...]
     allowance: Allowance = Allowance()
+    yields: tuple[OperatorYield, ...] = ()
 
 
 class SlotAbandoned(Message):

@@ -68,9 +68,9 @@ def service(model: ChatModel) -> Performer:
 
 def make_request(effect: domain.Plan) -> ChatRequest:
     """What the planner's model is asked; a sim is handed the command and the tools instead of the prompt."""
-    command, cluster = effect.command, effect.cluster
+    command, cluster = effect.command, effect.planned_with
     planner = command.models.get("planner", RoleModel())
-    tools = offered(command, cluster, effect.distractors)
+    tools = offered(command, effect.cluster, effect.others)
     if is_sim_named(planner.model):
         messages: tuple[dict[str, object], ...] = ({"role": "user", "content": "Plan the task."},)
         places = {id(tool): place for place, tool in enumerate(tools)}
@@ -102,7 +102,7 @@ def decided(effect: domain.Plan, reply: ChatReply, digest: str) -> Draft:
     usage = Usage(
         calls=1, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens, usd=reply.usd
     )
-    outcome = plan(effect.command, effect.cluster, effect.distractors, reply.content, effect.domains)
+    outcome = plan(effect.command, effect.cluster, effect.others, reply.content, effect.domains)
     if isinstance(outcome, Blueprint):
         event = BlueprintPlanned(blueprint=outcome, usage=usage, request=digest)
         value = payload(event)

@@ -69,7 +69,9 @@ class Clusters:
 class Plan:
     """Effect: plan this command from this cluster, with these tools as distractors.
 
-    ``domains`` are those of the distractors, in order; ``cause`` is the id of the command's event.
+    ``guests`` are tools from elsewhere that may be planned with as well, ``whole`` the cluster with them.
+    ``domains`` are those of the guests and of the distractors, in order; ``cause`` is the id of the
+    command's event.
     """
 
     command: PlanBlueprint
@@ -77,6 +79,18 @@ class Plan:
     distractors: tuple[ToolSpec, ...]
     domains: tuple[str, ...]
     cause: str
+    guests: tuple[ToolSpec, ...] = ()
+    whole: Cluster | None = None
+
+    @property
+    def planned_with(self) -> Cluster:
+        """All tools that a step may call, and the edges between them."""
+        return self.whole or self.cluster
+
+    @property
+    def others(self) -> tuple[ToolSpec, ...]:
+        """The tools beside the cluster's own: guests, then distractors."""
+        return (*self.guests, *self.distractors)
 
 
 def initial(run: str) -> Run:
@@ -119,10 +133,61 @@ def next_step(state: Run, reference: Clusters) -> Step:
         return Wait(f"catalog {command.catalog_hash} is not formed yet")
     if (command.cluster, command.cluster_hash) not in reference.packed:
         return Wait(f"cluster {command.cluster} with hash {command.cluster_hash} is not there yet")
+    if command.partner and (command.partner, command.partner_hash) not in reference.packed:
+        return Wait(f"cluster {command.partner} with hash {command.partner_hash} is not there yet")
     cluster = reference.cluster(command.cluster, command.cluster_hash)
-    drawn = draw_distractors(command, cluster, reference)
-    tools, domains = tuple(tool for tool, _ in drawn), tuple(domain for _, domain in drawn)
-    return Perform(Plan(command, cluster, tools, domains, state.cause))
+    if command.scatter:
+        cluster, whole, guests = scattered(command, cluster, reference)
+    elif command.partner:
+        whole, guests = crossed(cluster, reference.cluster(command.partner, command.partner_hash))
+    else:
+        whole, guests = cluster, ()
+    drawn = draw_distractors(command, whole, reference)
+    tools = tuple(tool for tool, _ in drawn)
+    domains = tuple(domain for _, domain in (*guests, *drawn))
+    own = tuple(tool for tool, _ in guests)
+    return Perform(Plan(command, cluster, tools, domains, state.cause, own, whole if guests else None))
+
+
+def crossed(cluster: Cluster, partner: Cluster) -> tuple[Cluster, tuple[tuple[ToolSpec, str], ...]]:
+    """Two clusters as one, and what the second adds: its tools, each with its domain.
+
+    Of two tools of one name the first cluster's is kept.
+    """
+    names = {tool.name for tool in cluster.tools}
+    guests = [tool for tool in partner.tools if tool.name not in names]
+    servers = {f"{tool.server}/{tool.name}" for tool in (*cluster.tools, *guests)}
+    whole = cluster.model_copy(
+        update={
+            "tools": (*cluster.tools, *guests),
+            "domains": tuple(dict.fromkeys((*cluster.domains, *partner.domains))),
+            "edges": tuple(
+                edge
+                for edge in (*cluster.edges, *(partner.edges if guests else ()))
+                if edge.source in servers and edge.target in servers
+            ),
+        }
+    )
+    domain = partner.domains[0] if partner.domains else "general"
+    return whole, tuple((tool, domain) for tool in guests)
+
+
+def scattered(
+    command: PlanBlueprint, cluster: Cluster, reference: Clusters
+) -> tuple[Cluster, Cluster, tuple[tuple[ToolSpec, str], ...]]:
+    """No cluster: its bare name, the same with tools drawn from all others, and these, each with its domain.
+
+    Nothing is known of what flows from one to another.
+    """
+    bare = cluster.model_copy(update={"tools": (), "edges": (), "domains": ()})
+    guests = _drawn(command, bare, reference, "scattered", command.scatter, 2 * command.scatter)
+    whole = bare.model_copy(
+        update={
+            "tools": tuple(tool for tool, _ in guests),
+            "domains": tuple(dict.fromkeys(domain for _, domain in guests)),
+        }
+    )
+    return bare, whole, guests
 
 
 def draw_distractors(
@@ -134,20 +199,25 @@ def draw_distractors(
     would change what those servers hold. The catalog fixes what there is to draw from, so the draw is the
     same for every replica; fewer come of a catalog that has no more.
     """
+    wanted = MIN_DISTRACTORS + pick(command.seed, "count", MAX_DISTRACTORS - MIN_DISTRACTORS + 1)
+    return _drawn(command, cluster, reference, "", wanted, DRAWS)
+
+
+def _drawn(
+    command: PlanBlueprint, cluster: Cluster, reference: Clusters, name: str, wanted: int, draws: int
+) -> tuple[tuple[ToolSpec, str], ...]:
+    """Up to ``wanted`` tools, each of another cluster than this, with its domain."""
     own = {tool.name for tool in cluster.tools}
     servers = {tool.server for tool in cluster.tools}
     others = [one for one in reference.catalogs[command.catalog_hash] if one[0] != cluster.id]
-    if not others:
-        return ()
-    wanted = MIN_DISTRACTORS + pick(command.seed, "count", MAX_DISTRACTORS - MIN_DISTRACTORS + 1)
     drawn: list[tuple[ToolSpec, str]] = []
-    for number in range(DRAWS):
+    for number in range(draws if others else 0):
         if len(drawn) == wanted:
             break
-        other = reference.cluster(*others[pick(command.seed, f"cluster/{number}", len(others))])
+        other = reference.cluster(*others[pick(command.seed, f"{name}cluster/{number}", len(others))])
         tools = [tool for tool in other.tools if tool.name not in own and tool.server not in servers]
         if tools:
-            tool = tools[pick(command.seed, f"tool/{number}", len(tools))]
+            tool = tools[pick(command.seed, f"{name}tool/{number}", len(tools))]
             own.add(tool.name)
             drawn.append((tool, other.domains[0] if other.domains else "general"))
     return tuple(drawn)

@@ -113,6 +113,11 @@ def messages(command: PlanBlueprint, cluster: Cluster, world: World, state: Json
         f"Shape: {target.shape}, that is: {SHAPES[target.shape]}",
         *(f"Also: {FLAGS[flag]}" for flag in target.flags),
     ]
+    if target.conditions:
+        wanted.append(f"Optional arguments of each call that has any: {target.conditions}")
+    rather = [tool.name for place, tool in enumerate(cluster.tools) if place in command.prefer]
+    if rather:
+        wanted.append("Tools to call rather than others: " + ", ".join(rather))
     if command.avoid:
         wanted.append("Patterns of calls that there are too many of already: " + "; ".join(command.avoid[:8]))
     coding = (CODE_RULES, "") if "codes" in target.flags else ()

@@ -210,6 +210,7 @@ def readme(made: Json) -> str:
                 ("entries that could not be read", catalog["unread_count"]),
                 *((f"model of {role}", model_text(model)) for role, model in made["models"].items()),
                 ("seed", spec.get("seed", "")),
+                ("policy", str(spec.get("policy") or "cells drawn uniformly")),
                 ("generation size, lookahead", f"{spec.get('generation_size')}, {spec.get('lookahead')}"),
                 ("sandbox", made["sandbox"]),
                 ("code", code_text(made["code"])),

@@ -105,6 +105,13 @@ def run(
         float | None,
         typer.Option(metavar="X", min=0, max=1, help="A row must add X times what rows add on average [0]."),
     ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="P",
+            help="How slots are chosen: tools, random, steering, evolution or steered [steered].",
+        ),
+    ] = None,
     config: Config = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="DIR|CAMPAIGN", help="Go on with this campaign.")

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from schemas.evolution import ROLES, Allowance, CampaignSpec, RoleModel
+from schemas.evolution import ROLES, Allowance, CampaignSpec, Policy, RoleModel
 from services.console.errors import UserError
 
 PREFIX: Final = "TDS_"
@@ -57,6 +57,8 @@ class RunConfig(BaseModel):
     code: Literal["off", "on", "auto"] = "off"
     """Whether trajectories hold code that was run: none, a share of them, or that where it can be run."""
     code_share: float = Field(default=0.5, gt=0, le=1)
+    policy: Policy = "steered"
+    """How slots are chosen."""
     signature_cap: int = Field(default=0, ge=0)
     min_gain: float = Field(default=0.0, ge=0, le=1)
     min_tools: int = Field(default=3, ge=1, le=64)

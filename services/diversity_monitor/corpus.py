@@ -74,18 +74,22 @@ class Corpus:
             tools=len(self.tools),
         )
 
-    def steering(self, campaign: str, generation: int, domains: Sequence[str]) -> SteeringUpdated:
+    def steering(
+        self, campaign: str, generation: int, domains: Sequence[str], modes: Sequence[str] = ()
+    ) -> SteeringUpdated:
         """What to aim at after ``generation``; ``domains`` are those of the campaign, in its order.
 
-        Modes are those seen so far. A domain that is not among ``domains`` gets no weight.
+        Modes are those of the campaign and those seen so far. A domain that is not among ``domains`` gets no
+        weight.
         """
+        known = sorted({*modes, *self.modes})
         return SteeringUpdated(
             campaign=campaign,
             generation=generation,
             version=generation + 1,
             figures=self.figures(len(domains)),
             domain_weights=inverse_weights({domain: self.domains.mass(domain) for domain in domains}),
-            mode_weights=inverse_weights({mode: self.modes.mass(mode) for mode in sorted(self.modes)}),
+            mode_weights=inverse_weights({mode: self.modes.mass(mode) for mode in known}),
             band_weights=inverse_weights({str(band): count for band, count in enumerate(self.bands)}),
             avoid=self.commonest.overrepresented(self.signatures.total, self.signatures.distinct),
         )

@@ -91,6 +91,7 @@ class Campaign:
 
     spec: CampaignSpec | None = None
     domains: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
     closed: int = 0
     """Generations closed, which are the first so many."""
     generations: dict[int, Generation] = field(default_factory=dict)
@@ -179,7 +180,8 @@ def _decisions(name: str, campaign: Campaign) -> Iterator[Draft]:
     if generation.position == len(order):
         if campaign.rows < spec.trajectories or (order and campaign.last == (number, order[-1])):
             cause = generation.slots[order[-1]].ended_by if order else generation.opened_by
-            yield Draft(name, campaign.corpus.steering(name, number, campaign.domains), name, cause)
+            update = campaign.corpus.steering(name, number, campaign.domains, campaign.modes)
+            yield Draft(name, update, name, cause)
         return
     finished = campaign.finished
     limit = spec.trajectories if finished is None else min(spec.trajectories, finished)
@@ -223,6 +225,7 @@ def _started(state: State, _envelope: Envelope, event: CampaignStarted) -> None:
     if campaign.spec is None:
         campaign.spec = event.spec
         campaign.domains = event.domains
+        campaign.modes = event.modes
 
 
 def _opened(state: State, envelope: Envelope, event: GenerationOpened) -> None:

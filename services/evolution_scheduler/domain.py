@@ -25,7 +25,9 @@ from schemas.evolution import (
 from schemas.run import run_id
 from services.evolution_scheduler import coding
 from services.evolution_scheduler.facts import Campaign, State, cells_of, evolve, initial
+from services.evolution_scheduler.policies import plans
 from services.evolution_scheduler.targets import Cells, derive
+from services.evolution_scheduler.terrain import Terrain
 from services.kit.service import Draft
 
 __all__ = ["decide", "evolve", "initial"]
@@ -33,6 +35,8 @@ __all__ = ["decide", "evolve", "initial"]
 RETRIES: Final = 3
 """Failures of infrastructure in a row, at one attempt, before the campaign pauses."""
 BATCH: Final = 256
+EVOLVING: Final = ("evolution", "steered")
+WEIGHED: Final = ("", "steering", "steered")
 
 
 def decide(state: State) -> tuple[Draft, ...]:
@@ -69,7 +73,9 @@ def _decide(state: State, campaign: Campaign, spec: CampaignSpec) -> list[Draft]
         if generation is not None:
             return [Draft(spec.campaign, generation, spec.campaign)]
     if not campaign.paused:
-        attempts = _attempts(campaign, campaign.started, cells_of(state, campaign.started.catalog_hash))
+        catalog = campaign.started.catalog_hash
+        cells = cells_of(state, catalog)
+        attempts = _attempts(campaign, campaign.started, cells, state.terrains.get(catalog))
         if attempts:
             return attempts
     if order is not None:
@@ -78,11 +84,13 @@ def _decide(state: State, campaign: Campaign, spec: CampaignSpec) -> list[Draft]
     return [Draft(spec.campaign, finished, spec.campaign)] if finished is not None else []
 
 
-def _attempts(campaign: Campaign, started: CampaignStarted, cells: Cells | None) -> list[Draft]:
+def _attempts(
+    campaign: Campaign, started: CampaignStarted, cells: Cells | None, terrain: Terrain | None
+) -> list[Draft]:
     """What the slots are due, in slot order; a pause stands alone."""
     drafts: list[Draft] = []
     for slot in sorted(campaign.due):
-        draft = _next_attempt(campaign, started, cells, slot)
+        draft = _next_attempt(campaign, started, cells, terrain, slot)
         if draft is not None and isinstance(draft.data, CampaignPaused):
             return [draft]
         if draft is not None:
@@ -115,6 +123,7 @@ def _start(state: State, spec: CampaignSpec) -> CampaignStarted | None:
         packages=() if why else sandbox.packages,
         sandbox=f"{sandbox.backend}: {sandbox.reason}" if sandbox.reason else sandbox.backend,
         infeasible=tuple(infeasible),
+        modes=state.terrains[catalog.hash].modes if spec.policy else (),
     )
 
 
@@ -180,7 +189,11 @@ def _finished(
 
 
 def _next_attempt(
-    campaign: Campaign, started: CampaignStarted, cells: Cells | None, number: int
+    campaign: Campaign,
+    started: CampaignStarted,
+    cells: Cells | None,
+    terrain: Terrain | None,
+    number: int,
 ) -> Draft | None:
     """What a slot needs now: its next attempt, its abandonment, a pause, or nothing.
 
@@ -201,11 +214,16 @@ def _next_attempt(
             if run in campaign.issued:
                 return None
             plan = slot.plan
-            if redraws:
-                if cells is None:
+            if redraws or plan.partner:
+                if cells is None or terrain is None:
                     return None
-                plan = coding.aimed(cells.draw(spec.seed, number, redraws), started)
+                old = not spec.policy
+                plan = cells.draw(spec.seed, number, redraws) if old else terrain.fallback(plan, redraws)
+                plan = coding.aimed(plan, started)
+            partner = terrain.by_id.get(plan.partner) if terrain is not None else None
             command = _command(campaign, started, slot.generation, plan, run, attempt, retry, left)
+            if partner is not None:
+                command = command.model_copy(update={"partner": partner.id, "partner_hash": partner.hash})
             return Draft(run, command, spec.campaign)
         if outcome.kind == "passed":
             return None
@@ -265,8 +283,11 @@ def _command(
         target=plan.target,
         operator=plan.operator,
         parent=plan.parent,
+        mate=plan.mate,
+        prefer=plan.prefer,
+        scatter=plan.scatter,
         steering_version=opened.steering_version,
-        avoid=steering.avoid if steering else (),
+        avoid=steering.avoid if steering and spec.policy in WEIGHED else (),
         allowance=left,
         code=started.code,
         packages=started.packages,
@@ -297,10 +318,25 @@ def _open(state: State, campaign: Campaign, spec: CampaignSpec) -> GenerationOpe
         generation=number,
         steering_version=max(0, steering + 1),
         slots=tuple(
-            coding.aimed(cells.draw(spec.seed, slot), campaign.started) for slot in range(first, first + room)
+            coding.aimed(plan, campaign.started)
+            for plan in _slots(state, campaign, cells, range(first, first + room))
         ),
         allowance=_allowance(spec),
+        yields=campaign.archive.evidence() if spec.policy in EVOLVING else (),
     )
+
+
+def _slots(state: State, campaign: Campaign, cells: Cells, numbers: range) -> tuple[SlotPlan, ...]:
+    """The next slots, by the campaign's policy; the archive ends where the steering does."""
+    assert campaign.started is not None
+    spec = campaign.started.spec
+    if not spec.policy:
+        return tuple(cells.draw(spec.seed, slot) for slot in numbers)
+    archive = campaign.archive
+    under_way = [plan for opened in campaign.generations[archive.generations :] for plan in opened.slots]
+    steering = campaign.steering[archive.generations - 1] if archive.generations else None
+    terrain = state.terrains[campaign.started.catalog_hash]
+    return plans(spec.policy, spec.seed, numbers, terrain, archive, under_way, steering)
 
 
 def _wanted(spec: CampaignSpec, first: int) -> int:

@@ -12,7 +12,13 @@ from typing import Any, Final, Literal
 
 from schemas.blueprint import BlueprintRejected, PlanBlueprint, Usage
 from schemas.catalog import CatalogFormed, ClusterFormed
-from schemas.diversity import SteeringUpdated, TrajectoryAdmitted, TrajectoryRejected
+from schemas.diversity import (
+    DiversityMeasured,
+    Measurement,
+    SteeringUpdated,
+    TrajectoryAdmitted,
+    TrajectoryRejected,
+)
 from schemas.envelope import Envelope, Message
 from schemas.evolution import (
     CampaignFinished,
@@ -28,7 +34,9 @@ from schemas.evolution import (
 )
 from schemas.run import RunFailed, RunFinished
 from schemas.sandbox import SandboxAnnounced
+from services.evolution_scheduler.archive import Archive, Taken
 from services.evolution_scheduler.targets import Cells, Offer, offer
+from services.evolution_scheduler.terrain import Terrain
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,12 @@ class Campaign:
     unread: set[str] = field(default_factory=set)
     """Runs that the monitor has decided on and whose end was not read yet."""
     steering: dict[int, SteeringUpdated] = field(default_factory=dict)
+    archive: Archive = field(default_factory=Archive)
+    """What the next generation is planned from: those up to *lookahead* before it."""
+    measured: dict[int, dict[str, Measurement]] = field(default_factory=dict)
+    """By generation and run; a generation goes when the archive takes it in."""
+    taken: dict[int, str] = field(default_factory=dict)
+    """The admitted run of each slot of those generations."""
     due: set[int] = field(default_factory=set)
     """Slots that something may have to be done for."""
     controls: dict[str, ControlCampaign] = field(default_factory=dict)
@@ -96,6 +110,7 @@ class State:
     sandbox: SandboxAnnounced | None = None
     whole: dict[str, Cells] = field(default_factory=dict)
     """Cells of each catalog all of whose clusters are folded."""
+    terrains: dict[str, Terrain] = field(default_factory=dict)
 
 
 def initial() -> State:
@@ -120,6 +135,7 @@ def cells_of(state: State, catalog_hash: str) -> Cells | None:
         offers = [state.offers[one] for one in hashes if one in state.offers]
         if len(offers) == len(catalog.clusters):
             state.whole[catalog_hash] = Cells(offers)
+            state.terrains[catalog_hash] = Terrain(offers)
     return state.whole.get(catalog_hash)
 
 
@@ -199,19 +215,50 @@ def _decided(
         return
     campaign.terminal.add(data.slot)
     campaign.due.discard(data.slot)
-    campaign.admitted += isinstance(data, TrajectoryAdmitted)
+    if isinstance(data, TrajectoryAdmitted):
+        campaign.admitted += 1
+        campaign.taken[data.slot] = data.run
     if not isinstance(data, SlotAbandoned) and data.run not in campaign.outcomes:
         campaign.unread.add(data.run)
 
 
 def _steered(state: State, _envelope: Envelope, data: SteeringUpdated) -> None:
-    _campaign(state, data.campaign).steering[data.generation] = data
+    campaign = _campaign(state, data.campaign)
+    campaign.steering[data.generation] = data
+    _archive(campaign)
+
+
+def _measured(state: State, _envelope: Envelope, data: DiversityMeasured) -> None:
+    campaign = _campaign(state, data.campaign)
+    if data.generation >= campaign.archive.generations:
+        campaign.measured.setdefault(data.generation, {}).setdefault(data.run, data.measurement)
+
+
+def _archive(campaign: Campaign) -> None:
+    """Take in the closed generations that the next one is planned from, and none after them.
+
+    What the monitor has said of a generation stands before its close in the same partition, so a generation
+    that is closed is known whole.
+    """
+    if campaign.started is None:
+        return
+    last = len(campaign.generations) - campaign.started.spec.lookahead
+    while campaign.archive.generations <= last and campaign.archive.generations in campaign.steering:
+        number = campaign.archive.generations
+        generation, measured = campaign.generations[number], campaign.measured.pop(number, {})
+        taken = {}
+        for plan in generation.slots:
+            run = campaign.taken.pop(plan.slot, "")
+            if run in measured:
+                taken[plan.slot] = Taken(run, int(run.split(".")[2]), measured[run])
+        campaign.archive.close(generation, taken)
 
 
 def _started(state: State, envelope: Envelope, data: CampaignStarted) -> None:
     campaign = _campaign(state, data.spec.campaign)
     campaign.started = data
     campaign.sequence = envelope.sequence
+    _archive(campaign)
 
 
 def _opened(state: State, envelope: Envelope, data: GenerationOpened) -> None:
@@ -222,6 +269,7 @@ def _opened(state: State, envelope: Envelope, data: GenerationOpened) -> None:
         campaign.slots[plan.slot] = Slot(plan, data.generation)
         if plan.slot not in campaign.terminal:
             campaign.due.add(plan.slot)
+    _archive(campaign)
 
 
 def _paused(state: State, _envelope: Envelope, data: CampaignPaused) -> None:
@@ -257,6 +305,7 @@ FOLDS: Final[Mapping[type[Message], Callable[[State, Envelope, Any], None]]] = {
     BlueprintRejected: _rejected,
     RunFailed: _failed,
     RunFinished: _finished_run,
+    DiversityMeasured: _measured,
     TrajectoryAdmitted: _decided,
     TrajectoryRejected: _decided,
     SlotAbandoned: _decided,

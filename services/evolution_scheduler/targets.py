@@ -42,6 +42,8 @@ class Offer:
     depth: int
     width: int
     joins: bool
+    names: tuple[str, ...] = ()
+    """Names of its tools, in its order."""
 
 
 def offer(cluster: Cluster) -> Offer:
@@ -63,6 +65,7 @@ def offer(cluster: Cluster) -> Offer:
         depth=longest,
         width=sum(tool not in sources for tool in tools),
         joins=joins and len(cluster.tools) >= 3,
+        names=tuple(tool.name for tool in cluster.tools),
     )
 
 

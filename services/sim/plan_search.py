@@ -20,6 +20,7 @@ from services.sim.plan_arguments import Filler
 from services.sim.plan_clauses import several
 from services.sim.plan_references import unclear
 from services.sim.plan_score import Sketch, askable, score
+from services.sim.plan_signature import signature
 from services.sim.plan_steps import Filling, Planned, Unfillable, required_of
 from services.sim.plan_survey import Trail
 from services.sim.plan_waves import Made, fits_beside
@@ -37,6 +38,12 @@ DATED: Final = re.compile(r"\d{4}-\d\d-\d\d")
 IDENTIFIER: Final = re.compile(r"(?=.*(_|[a-z][A-Z]|\d))[A-Za-z_][A-Za-z0-9_]*")
 """Names as programs have them: with an underscore, an inner capital or a digit."""
 MAX_NESTED: Final = 6
+WANTED: Final = 60.0
+"""How much likelier a tool is that the command asks for."""
+UNWANTED: Final = 3.0
+"""Points off a plan that calls none of the tools asked for."""
+AVOIDED: Final = 1.0
+"""Points off a plan whose signature there are too many of."""
 REFILLS: Final = 2
 FIRST: Final = {
     "list": 3.0,
@@ -112,12 +119,20 @@ def search(
             continue
         if not wanted(sketch):
             continue
-        value = score(sketch, target)
+        value = score(sketch, target) - UNWANTED * unwanted(sketch, trail)
+        value -= AVOIDED * (bool(trail.avoid) and signature(sketch.steps, target) in trail.avoid)
         if value > best_score:
             best, best_score = sketch, value
         if best_score >= GOOD_ENOUGH[attempt]:
             break
     return best
+
+
+def unwanted(sketch: Sketch, trail: Trail) -> float:
+    """Which share of the calls is of tools that are not asked for; 0 where none is asked for."""
+    if not trail.wanted:
+        return 0.0
+    return sum(step.tool.name not in trail.wanted for step in sketch.steps) / len(sketch.steps)
 
 
 def takes_nothing(tool: ToolSpec) -> bool:
@@ -347,6 +362,8 @@ def ranking(
         name = f"{tool.server}/{tool.name}"
         meaning = trail.meanings[tool.name]
         weight = table[meaning.verb] * trail.clarity[tool.name] ** 2
+        if tool.name in trail.wanted:
+            weight *= WANTED
         if tool.name == again:
             weight *= 40.0
         elif any(
@@ -414,6 +431,7 @@ def try_once(
     bare = not required_of(resolve(tool.input_schema))
     chance = 0.85 if bare else 0.3 if meaning.verb in ("list", "search", "create", "update") else 0.1
     optional = (1 if rng.random() < 0.7 else 2) if rng.random() < chance else 0
+    optional = max(optional, target.conditions)
     if meaning.verb == "update" and len(required_of(resolve(tool.input_schema))) < 2:
         optional = max(optional, 1)
     readable = () if target.shape == "parallel" else earlier

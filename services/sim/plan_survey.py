@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -40,6 +41,10 @@ class Trail:
     """Length in tools of the longest path of edges that starts at a tool."""
     clarity: dict[str, float]
     """How well a person could ask for each tool, by its name."""
+    wanted: frozenset[str] = frozenset()
+    """Names of the tools that the plan should rather call than others."""
+    avoid: frozenset[str] = frozenset()
+    """Signatures that the plan should rather not have."""
     tried: dict[tuple[int, str, str], tuple[Json, Json, Observation]] = field(default_factory=dict)
     """Calls already made: the same one is tried again and again while a plan is searched for."""
 
@@ -54,11 +59,12 @@ class Trail:
         return found[1], found[2]
 
 
-def survey(cluster: Cluster, world: World) -> Trail:
+def survey(cluster: Cluster, world: World, wanted: Sequence[int] = (), avoid: Sequence[str] = ()) -> Trail:
     """The cluster's usable tools: no secrets among the required parameters, few of those, and plain words.
 
     Where all tools have many parameters, the ones with the fewest are taken; where few can be asked for
-    in plain words, those that nearly can, and none that cannot.
+    in plain words, those that nearly can, and none that cannot. ``wanted`` are places of tools to prefer,
+    ``avoid`` signatures to keep away from.
     """
     burdens = {
         tool.name: float("inf") if SIGNING_IN.search(snake(tool.name)) else burden(tool)
@@ -85,7 +91,8 @@ def survey(cluster: Cluster, world: World) -> Trail:
     for _ in range(MAX_LEVELS - 1):
         reach = {name: max([1, *(1 + reach[other] for other in after.get(name, ()))]) for name in reach}
     meanings = {tool.name: world.meaning(tool.name) for tool in chosen}
-    return Trail(tuple(chosen), edges, meanings, reach, clear)
+    preferred = frozenset(tool.name for place, tool in enumerate(cluster.tools) if place in wanted)
+    return Trail(tuple(chosen), edges, meanings, reach, clear, preferred, frozenset(avoid))
 
 
 def burden(tool: ToolSpec) -> float:

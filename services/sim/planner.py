@@ -67,7 +67,7 @@ def draft(command: PlanBlueprint, cluster: Cluster, world: World, state: Json) -
     if "codes" in target.flags:
         return draft_with_code(command, cluster, world, state)
     misses = 0
-    trail = survey(cluster, world)
+    trail = survey(cluster, world, command.prefer, command.avoid)
     for number in range(ROUNDS):
         rng = random.Random(f"{command.seed}/plan/{number}")
         sketch = search(target, trail, world, state, rng)

@@ -29,7 +29,7 @@ from tests.simulation.memory import remembering
 from tests.simulation.system import TIME, Faults, System, finish
 
 SERVERS = ("bank", "calendar", "shop")
-SPEC = CampaignSpec(campaign="sim", trajectories=5, seed=11, generation_size=3, lookahead=2)
+SPEC = CampaignSpec(campaign="sim", trajectories=5, seed=11, generation_size=3, lookahead=2, policy="steered")
 
 
 @cache

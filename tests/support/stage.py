@@ -15,7 +15,15 @@ from typing import Any, Literal
 from schemas.blueprint import BlueprintRejected, PlanBlueprint, Rejection, Usage
 from schemas.catalog import CatalogFormed, Cluster, ClusterFormed, Edge, ToolSpec
 from schemas.codec import decode
-from schemas.diversity import Figures, SteeringUpdated, TrajectoryAdmitted, TrajectoryRejected
+from schemas.diversity import (
+    DiversityMeasured,
+    Figures,
+    Measurement,
+    SteeringUpdated,
+    TrajectoryAdmitted,
+    TrajectoryRejected,
+    coarse_mode,
+)
 from schemas.envelope import Envelope, Message
 from schemas.evolution import (
     CampaignFinished,
@@ -85,6 +93,27 @@ def ending(command: PlanBlueprint, end: End) -> Message:
     content = end.kind == "content"
     return RunFailed(
         content=content, attribution="user" if content else "infrastructure", code=end.code, **place
+    )
+
+
+def measured(command: PlanBlueprint) -> DiversityMeasured:
+    """What the monitor measures of a run that did what its command aimed at."""
+    target = command.target
+    return DiversityMeasured(
+        run=command.run,
+        campaign=command.campaign,
+        generation=command.generation,
+        slot=command.slot,
+        measurement=Measurement(
+            signature=f"{target.shape} of {target.depth}",
+            mode=coarse_mode(target.shape, target.depth, target.flags),
+            domains={target.domain: 1.0},
+            complexity=4.0 * target.depth,
+            band=target.band,
+            steps=target.depth + 1,
+            tools=tuple(f"{command.cluster}.{place}" for place in range(target.depth)),
+            content_hash=command.run,
+        ),
     )
 
 
@@ -307,6 +336,8 @@ class Stage:
                     return TrajectoryRejected(
                         slot=slot, run=run, gate="exact_duplicate", evidence="x", **place
                     )
+                if asked.policy and run not in {one.run for one in self.of(DiversityMeasured)}:
+                    return measured(self.commands[run])
                 return TrajectoryAdmitted(slot=slot, run=run, row=rows, **place)
             if rows >= asked.trajectories and last != opened.slots[-1].slot:
                 return None

@@ -433,6 +433,102 @@ def test_when_planning_itself_breaks_it_is_infrastructure():
     assert "boom" in draft.data.rejections[0].detail
 
 
+# --- what the scheduler's policies ask for
+
+
+def test_two_clusters_are_crossed_and_each_tool_keeps_its_domain():
+    target = Target(domain="shopping", shape="parallel", depth=2)
+    used: set[str] = set()
+    for seed in range(12):
+        one = command(target, seed, partner=OTHER.id, partner_hash=OTHER.hash, operator="cross", mate="c.0.1")
+        (draft,) = performed(SimModel(), one)
+        if not isinstance(draft.data, BlueprintPlanned):
+            continue
+        blueprint = draft.data.blueprint
+        assert (blueprint.operator, blueprint.mate) == ("cross", "c.0.1")
+        assert {tool.name for tool in (*CLUSTER.tools, *OTHER.tools)} <= set(blueprint.tool_domains)
+        for tool in OTHER.tools:
+            assert blueprint.tool_domains[tool.name] == "banking"
+        used |= {blueprint.tool_domains[step.tool] for step in blueprint.steps}
+    assert used == {"shopping", "banking"}
+
+
+def test_given_a_partner_that_is_not_there_then_it_waits_for_it():
+    one = command(partner=OTHER.id, partner_hash="h9")
+    state = domain.evolve(domain.initial("c.1.1"), envelope(one))
+    step = domain.next_step(state, catalog(CLUSTER, OTHER))
+    assert isinstance(step, Wait)
+    assert "h9" in step.why
+
+
+def test_scattered_tools_come_from_the_whole_catalog_and_not_from_the_cluster():
+    one = command(Target(domain="shopping", shape="single", depth=1), scatter=3)
+    state = domain.evolve(domain.initial(one.run), envelope(one))
+    more = OTHER.model_copy(
+        update={
+            "id": "mail#1",
+            "hash": "h3",
+            "tools": MACHINES["helpdesk"].server.tools,
+            "domains": ("mail",),
+        }
+    )
+    step = domain.next_step(state, catalog(CLUSTER, OTHER, more))
+    assert isinstance(step, Perform)
+    effect = step.effect
+    assert isinstance(effect, domain.Plan)
+    assert not effect.cluster.tools
+    assert effect.planned_with.tools == effect.guests
+    assert not effect.planned_with.edges
+    assert 1 < len(effect.guests) <= 3
+    assert not {tool.name for tool in effect.guests} & {tool.name for tool in CLUSTER.tools}
+    assert domain.next_step(state, catalog(CLUSTER, OTHER, more)) == step
+
+
+def test_plans_call_the_tools_that_are_preferred():
+    target = Target(domain="shopping", shape="single", depth=1)
+    names = [tool.name for tool in CLUSTER.tools]
+    wanted = [names.index("list_customer_orders"), names.index("find_customer")]
+    called = [planned(command(target, seed, prefer=wanted)).steps[0].tool for seed in range(10)]
+    free = [planned(command(target, seed)).steps[0].tool for seed in range(10)]
+    assert sum(name in ("list_customer_orders", "find_customer") for name in called) >= 9
+    assert sum(name in ("list_customer_orders", "find_customer") for name in free) < 9
+
+
+def test_conditions_are_optional_arguments_on_every_call():
+    def arguments(conditions: int) -> int:
+        target = Target(domain="shopping", shape="single", depth=1, conditions=conditions)
+        found = [
+            plan(one, CLUSTER, (), drafted(one)) for one in (command(target, seed) for seed in range(12))
+        ]
+        return sum(len(one.steps[0].arguments) for one in found if isinstance(one, Blueprint))
+
+    assert arguments(2) > arguments(0)
+
+
+def test_signatures_to_avoid_become_rarer():
+    target = Target(domain="shopping", shape="chain", depth=2)
+
+    def commonest(avoid: tuple[str, ...]) -> int:
+        found = [planned(command(target, seed, avoid=avoid)) for seed in range(20)]
+        return sum(
+            [world.writes(step.tool) for step in one.steps] == [False, False]
+            for one in found
+            for world in [World(one.tools, one.seed)]
+        )
+
+    assert commonest(("read>read.dep>answer",)) < commonest(())
+
+
+def test_a_real_model_is_told_what_is_preferred_and_how_many_conditions():
+    model = Saying("{}")
+    target = Target(domain="shopping", shape="single", depth=1, conditions=1)
+    one = command(target, models={"planner": RoleModel(model="openai/m", base_url="http://127.0.0.1:1")})
+    performed(model, one.model_copy(update={"prefer": (0, 2)}))
+    prompt = json.dumps(model.asked[0].messages)
+    assert f"rather than others: {CLUSTER.tools[0].name}, {CLUSTER.tools[2].name}" in prompt
+    assert "Optional arguments of each call that has any: 1" in prompt
+
+
 # --- the plan, carried out
 
 

@@ -333,6 +333,7 @@ def test_the_campaign_names_a_model_for_each_role() -> None:
     ("flags", "says"),
     [
         ({"trajectories": 0}, "--trajectories: input should be greater than or equal to 1, not 0"),
+        ({"policy": "wild"}, "--policy: input should be 'tools', 'random', 'steering', 'evolution'"),
         ({"lookahead": 0}, "--lookahead"),
         ({"campaign": "a.b"}, "--campaign: letters, digits, _ and - only"),
         ({"model": {"assistent": "m"}}, "no role 'assistent'; roles: planner, user, assistant, tools, judge"),
