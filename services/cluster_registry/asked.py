@@ -179,9 +179,9 @@ def _fields(output: Json) -> Iterator[str]:
 class Ask:
     """A parameter that may have to come from another tool.
 
-    ``nouns``: of what; ``own``: of the target's; ``said``: what its description speaks of; ``many``: several at
-    once; ``strange``: its name says nothing that the server speaks of; ``written``: it may as well be a value
-    that the call writes.
+    ``nouns``: of what; ``own``: of the target's; ``said``: what its description speaks of; ``many``: several
+    at once; ``strange``: its name says nothing that the server speaks of; ``written``: it may as well be a
+    value that the call writes.
     """
 
     parameter: str

@@ -24,7 +24,9 @@ MAX_WITH_RULES: Final = 4
 """Edges into one parameter, with those that the rules find: where they find so many, nothing is added."""
 LEAST: Final = 0.25
 """Likeness from which on a source is told where the rules find none."""
-LEAST_BESIDE: Final = 0.7
+LEAST_ROUTED: Final = 0.35
+"""The same for tools of an API by routes, whose rules see more."""
+LEAST_BESIDE: Final = 0.6
 """The same where the rules find some, and this is one more."""
 FLOOR: Final = 0.3
 SPAN: Final = 0.28
@@ -51,10 +53,11 @@ def likely(tools: Sequence[Json], views: Sequence[Resource], links: Sequence[Lin
             if has and not tools[target.index].get("path"):  # no other kind of package
                 said = texts.nouns | ask.nouns | ask.said
                 near = [one for one in near if all_of.texts[one.index].nouns <= said]
+            least = LEAST_BESIDE if has else LEAST_ROUTED if target.route else LEAST
             scored = [(all_of.likeness(target, ask, one), one) for one in near]
             scored.sort(key=lambda one: (-one[0], one[1].index))
             for score, source in scored[:room]:
-                if score >= (LEAST_BESIDE if has else LEAST):
+                if score >= least:
                     evidence = f"{source.name} ({source.verb}) is the likeliest source of {ask.parameter} of "
                     evidence += f"{target.name} by what names, descriptions and fields have in common"
                     confidence = round(FLOOR + SPAN * score, 3)
