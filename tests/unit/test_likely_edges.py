@@ -48,6 +48,16 @@ def found(*tools):
             tool("getFilterValues", "filter", description="Values of a filter"),
             "filter",
         ),
+        (
+            [tool("listBots", description="List of bots")],
+            tool("talk", "botname", description="Talk"),
+            "botname",
+        ),
+        (
+            [tool("list_logstores", description="列出日志库")],
+            tool("describe_logstore", "log_store", description="获取结构"),
+            "log_store",
+        ),
     ],
 )
 def test_a_parameter_without_a_rule_has_its_likeliest_source(sources, target, expected):
@@ -70,6 +80,12 @@ def test_a_parameter_without_a_rule_has_its_likeliest_source(sources, target, ex
         ),
         ([tool("delete_node", description="Delete a node")], tool("get_node_info", "nodeType")),
         ([tool("get_node_docs", "nodeType")], tool("get_node_info", "nodeType", description="A node")),
+        ([tool("list_files", description="List files")], tool("write_file", "filename", description="Write")),
+        (
+            [tool("get_vm", "vm_name", description="A vm")],
+            tool("create_vm", "image_name", description="New vm"),
+        ),
+        ([tool("list_papers", description="List papers")], tool("download_paper", "output_path")),
     ],
 )
 def test_no_source_is_likely(sources, target):
