@@ -580,7 +580,7 @@ def test_idle_sessions_end_and_nothing_is_left_when_it_stops() -> None:
         box.loop.run_until_complete(asyncio.sleep(1.2))
         assert box.backend.sessions == 0
         assert box.call("print(x)", run="idle").stdout == "1\n"
-        users = box.backend.users
+        users = box.backend.jailer.users
     finally:
         box.close()
     assert slots.processes(users) == []

@@ -19,8 +19,8 @@ from typing import Any
 
 from schemas.sandbox import ExecuteCode
 from services.sandbox_exec import slots
-from services.sandbox_exec.bubblewrap import Bubblewrap
 from services.sandbox_exec.choice import choose
+from services.sandbox_exec.keeper import Keeper
 from services.sandbox_exec.limits import Limits
 
 AT_ONCE = 4
@@ -48,7 +48,7 @@ def children() -> list[str]:
     return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
 
 
-async def run_once(backend: Bubblewrap, number: int) -> None:
+async def run_once(backend: Keeper, number: int) -> None:
     """A whole run: one call, and its end."""
     language, code = CODE[number % len(CODE)]
     command = ExecuteCode(run=f"leak.{number}", turn=1, call="a", language=language, code=code)
@@ -57,7 +57,7 @@ async def run_once(backend: Bubblewrap, number: int) -> None:
     backend.let_go(command.run)
 
 
-async def kill_once(backend: Bubblewrap, number: int, drawn: random.Random) -> None:
+async def kill_once(backend: Keeper, number: int, drawn: random.Random) -> None:
     """A run that is given up at a random moment: from before its sandbox stands until after its call."""
     command = ExecuteCode(
         run=f"kill.{number}",
@@ -76,13 +76,13 @@ async def kill_once(backend: Bubblewrap, number: int, drawn: random.Random) -> N
 async def measured(runs: int, kills: int, seed: int) -> dict[str, tuple[int, int]]:
     """What is left over after so many runs and kills: of each kind how many before and after."""
     backend = choose(Limits(calls=AT_ONCE))
-    if not isinstance(backend, Bubblewrap):
+    if not isinstance(backend, Keeper):
         raise SystemExit(f"no bubblewrap sandbox: {backend.announcement().reason}")
     await run_once(backend, 0)
     await backend.stop()
     backend = choose(Limits(calls=AT_ONCE))
-    assert isinstance(backend, Bubblewrap)
-    users = backend.users
+    assert isinstance(backend, Keeper)
+    users = backend.jailer.users
     before = standing(users)
     drawn, began = random.Random(seed), time.monotonic()
     for start in range(0, runs, AT_ONCE):

@@ -20,7 +20,7 @@ from services.sandbox_exec.backend import ADVICE
 from services.sandbox_exec.choice import choose
 from services.sandbox_exec.domain import Answer, Execute, Past, alive, answer_of
 from services.sandbox_exec.jail import JailFailed
-from services.sandbox_exec.jail import command as jail_command
+from services.sandbox_exec.bwrap_jail import command as jail_command
 from services.sandbox_exec.text import visible
 from tests.support.solo import Solo
 
