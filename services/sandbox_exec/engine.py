@@ -96,7 +96,7 @@ class Engine:
         try:
             known = self._client.info().get("Runtimes") or {}
         except (DockerException, requests.RequestException) as error:
-            raise JailFailed(f"no container engine answers: {str(error)[:200]}") from None
+            raise JailFailed(f"no container engine answers ({str(error)[:200]})") from None
         if self._runtime not in known:
             raise JailFailed(f"the engine has no runtime {self._runtime}; install and register it")
         try:

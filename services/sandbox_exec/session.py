@@ -21,6 +21,8 @@ from services.sandbox_exec.text import visible
 
 PATIENCE_S: Final = 5.0
 """How much longer than its wall time a call is waited for: its end, and the reading of its files."""
+ANEW: Final = {"session_ended": False}
+"""So that the end of the session is told with another reason."""
 MAX_FRAME: Final = 2 * 1024 * 1024
 
 
@@ -117,10 +119,13 @@ class Session:
         """The answer with what the kernel has seen: a limit that it enforced, and the peak."""
         changes: dict[str, Any] = {"peak_bytes": after.peak_bytes or answer.peak_bytes}
         if answer.outcome not in BREACHES and after.killed > before.killed:
-            changes |= {"outcome": "memory_limit", "reason": "the session used up its memory"}
+            changes |= {"outcome": "memory_limit", "reason": "the session used up its memory"} | ANEW
         elif answer.outcome not in BREACHES and after.refused > before.refused:
             most = self._limits.processes
-            changes |= {"outcome": "process_limit", "reason": f"more processes and threads than {most}"}
+            changes |= {
+                "outcome": "process_limit",
+                "reason": f"more processes and threads than {most}",
+            } | ANEW
         changed = answer.model_copy(update=changes)
         return _over(changed) if changed.outcome in BREACHES else changed
 

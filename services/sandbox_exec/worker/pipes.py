@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import struct
 
 Json = dict[str, object]
@@ -37,6 +38,35 @@ def send(target: int, frame: Json) -> None:
     data = memoryview(struct.pack(">I", len(body)) + body)
     while data:
         data = data[os.write(target, data) :]
+
+
+class Hidden:
+    """A file descriptor that is in no table but while it is used.
+
+    It lies in a socket between, which nobody can open by its name in /proc: there gVisor shows the tables of
+    processes to all of the same user.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._there, self._here = socket.socketpair()
+        self._put(number)
+
+    def _put(self, number: int) -> None:
+        socket.send_fds(self._there, [b"-"], [number])
+        os.close(number)
+
+    def send(self, frame: Json) -> None:
+        """Write one frame to it."""
+        number = socket.recv_fds(self._here, 1, 1)[1][0]
+        try:
+            send(number, frame)
+        finally:
+            self._put(number)
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """The socket's ends, which a child has to close."""
+        return self._there.fileno(), self._here.fileno()
 
 
 class Output:

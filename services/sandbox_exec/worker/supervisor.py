@@ -19,7 +19,7 @@ import time
 
 from services.sandbox_exec.worker import files
 from services.sandbox_exec.worker.interpreter import Interpreter, blamed
-from services.sandbox_exec.worker.pipes import Json, Output, discard, receive, send
+from services.sandbox_exec.worker.pipes import Hidden, Json, Output, discard, receive, send
 from services.sandbox_exec.worker.processes import cpu_of, kernel_counts, stat_of
 from services.sandbox_exec.worker.restricted import dumpable, restrict
 from services.sandbox_exec.worker.watch import FOLDERS, Watch, crowded
@@ -45,18 +45,19 @@ def main() -> None:
     if setup is None:
         return
     restrict(setup)
-    supervisor = Supervisor(orders, reports, setup)
+    hidden = Hidden(reports)
+    supervisor = Supervisor(orders, hidden, setup)
     os.dup2(null, 2)  # until here it may say why it does not start
     os.close(null)
-    send(reports, {"ready": os.getpid()})
+    hidden.send({"ready": os.getpid()})
     while (order := receive(orders)) is not None:
-        send(reports, supervisor.call(order))
+        hidden.send(supervisor.call(order))
 
 
 class Supervisor:
     """Runs calls one after another, and measures them."""
 
-    def __init__(self, orders: int, reports: int, limits: Json) -> None:
+    def __init__(self, orders: int, reports: Hidden, limits: Json) -> None:
         self.limits: dict[str, float] = {k: v for k, v in limits.items() if isinstance(v, int | float)}
         self.pid = os.getpid()
         self.work = os.open("/work", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -66,7 +67,7 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        self.own: tuple[int, ...] = (orders, reports, self.work, self.woken, wake)
+        self.own: tuple[int, ...] = (orders, *reports.numbers, self.work, self.woken, wake)
         self.interpreter: Interpreter | None = None
         self.seen: dict[str, tuple[int, ...]] = {}
         self.cpu_s = 0.0
@@ -205,23 +206,11 @@ class Supervisor:
     def _full(self, exit_code: int | None) -> tuple[str, str]:
         """Whether the call failed because there was no room left."""
         for folder in FOLDERS:
-            room = os.statvfs(folder)
-            if crowded(room, self.limits["files"]) or (not room.f_files and self._holds_many(folder)):
+            if crowded(folder, self.limits["files"]):
                 return "disk_limit", f"{folder} holds more than {int(self.limits['files'])} files"
-            if exit_code and not room.f_bavail:
+            if exit_code and not os.statvfs(folder).f_bavail:
                 return "disk_limit", f"{folder} is full"
         return "", ""
-
-    def _holds_many(self, folder: str) -> bool:
-        """Whether there are more files than may be, where the file system does not count them."""
-        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            files.look(opened, int(self.limits["files"]))
-        except files.TooMany:
-            return True
-        finally:
-            os.close(opened)
-        return False
 
     def _counted(self, before: tuple[int, ...]) -> tuple[str, str] | None:
         """What the kernel has enforced since ``before``."""

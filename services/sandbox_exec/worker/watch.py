@@ -8,11 +8,13 @@ import select
 import time
 from typing import Protocol
 
+from services.sandbox_exec.worker import files
 from services.sandbox_exec.worker.interpreter import Interpreter
 from services.sandbox_exec.worker.pipes import Output, discard
 from services.sandbox_exec.worker.processes import PAGE, cpu_of, stat_of
 
 TICK_S = 0.02
+COUNT_EVERY = 5
 FOLDERS = ("/work", "/tmp", "/dev/shm")  # noqa: S108  (in the jail)
 
 
@@ -38,9 +40,8 @@ class Watch:
         self._cpu = cpu_before + min(self._limits["cpu_s"], self._limits["session_cpu_s"] - supervisor.cpu_s)
         self._next = began + TICK_S
         self._peak = 0
-        self._parts = os.path.exists(
-            "/proc/self/smaps_rollup"
-        )  # else it is gVisor, whose memory is the jail's
+        self._looks = 0
+        self._parts = os.path.exists("/proc/self/smaps_rollup")  # in gVisor not: its memory is the jail's
 
     def tick(self, streams: tuple[Output, ...], done: int | None) -> tuple[str, str, bool]:
         """Wait for output or an end; what limit is broken, in words, and whether ``done`` has something."""
@@ -92,8 +93,9 @@ class Watch:
             return "process_limit", f"more processes and threads than {int(limits['processes'])}"
         if resident > limits["memory_bytes"] and self._shared() > limits["memory_bytes"]:
             return "memory_limit", f"more than {int(limits['memory_bytes'])} bytes of memory"
+        self._looks += 1
         for folder in FOLDERS:
-            if crowded(os.statvfs(folder), limits["files"]):
+            if crowded(folder, limits["files"], counting=self._looks % COUNT_EVERY == 0):
                 return "disk_limit", f"{folder} holds more than {int(limits['files'])} files"
         return "", ""
 
@@ -122,6 +124,19 @@ class Watch:
         return self._peak
 
 
-def crowded(room: os.statvfs_result, most: float) -> bool:
-    """Whether a file system holds more than ``most`` files beside its root."""
-    return room.f_files - room.f_ffree > most + 1
+def crowded(folder: str, most: float, *, counting: bool = True) -> bool:
+    """Whether a folder that is a file system holds more than ``most`` files.
+
+    One that does not keep count, as gVisor's, is walked through where ``counting``.
+    """
+    room = os.statvfs(folder)
+    if room.f_files or not counting:
+        return room.f_files - room.f_ffree > most + 1
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        files.look(opened, int(most))
+    except files.TooMany:
+        return True
+    finally:
+        os.close(opened)
+    return False
