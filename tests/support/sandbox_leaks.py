@@ -38,12 +38,14 @@ SHIMS = ("containerd-shim", "runsc", "exe")
 
 def standing(backend: Keeper) -> dict[str, Any]:
     """What could be left over, as it is now."""
-    groups = [one for one in Path("/sys/fs/cgroup").glob("*/**/tds-sandbox/*") if one.is_dir()]
+    groups = [folder for folder, _, _ in os.walk("/sys/fs/cgroup") if "/tds-sandbox/" in folder]
     jailer = backend.jailer
     users = jailer.users if isinstance(jailer, Bubblewrap) else range(0)
     found = {
         "processes": len(slots.processes(users)) if users else len(children()),
-        "mounts": len(Path("/proc/self/mounts").read_text().splitlines()),
+        "mounts": len(
+            [one for one in Path("/proc/self/mounts").read_text().splitlines() if "docker" not in one]
+        ),
         "control groups": len(groups),
         "folders": len([*Path(tempfile.gettempdir()).glob("*sandbox*")]),
         "file descriptors": len([*Path("/proc/self/fd").iterdir()]),

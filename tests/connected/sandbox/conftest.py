@@ -28,6 +28,14 @@ def box(request: pytest.FixtureRequest) -> Iterator[Box]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def bubblewrap() -> Iterator[Box]:
+    """For what is the same whatever the jails are."""
+    made = Box("bubblewrap")
+    yield made
+    made.close()
+
+
 @pytest.fixture
 def run() -> str:
     return f"test.{uuid.uuid4().hex[:8]}"

@@ -25,12 +25,12 @@ def test_variables_and_files_live_from_call_to_call(box: Box, run: str) -> None:
     box.over(run)
 
 
-def test_long_output_is_cut_and_counted(box: Box, run: str) -> None:
-    answer = box.call("print('y' * 1_000_000)", run=run)
+def test_long_output_is_cut_and_counted(bubblewrap: Box, run: str) -> None:
+    answer = bubblewrap.call("print('y' * 1_000_000)", run=run)
     assert answer.outcome == "ok"
     assert (answer.stdout_bytes, answer.stdout_truncated, answer.stderr_truncated) == (1_000_001, True, False)
-    assert len(answer.stdout) == box.limits.kept_bytes
-    box.over(run)
+    assert len(answer.stdout) == bubblewrap.limits.kept_bytes
+    bubblewrap.over(run)
 
 
 @pytest.mark.parametrize(
@@ -58,11 +58,11 @@ def test_each_limit_is_an_outcome_of_its_own(
     box.over(run)
 
 
-def test_a_call_seen_twice_runs_once(box: Box, run: str) -> None:
-    first = box.call("import random; random.random()", run=run, name="once")
-    box.past[run].clear()
-    assert box.call("import random; random.random()", run=run, name="once") == first
-    box.over(run)
+def test_a_call_seen_twice_runs_once(bubblewrap: Box, run: str) -> None:
+    first = bubblewrap.call("import random; random.random()", run=run, name="once")
+    bubblewrap.past[run].clear()
+    assert bubblewrap.call("import random; random.random()", run=run, name="once") == first
+    bubblewrap.over(run)
 
 
 def test_a_lost_session_is_made_anew_by_its_calls(box: Box, run: str) -> None:
@@ -78,19 +78,19 @@ def test_a_lost_session_is_made_anew_by_its_calls(box: Box, run: str) -> None:
     box.over(f"{run}-slow")
 
 
-def test_a_lost_session_that_does_otherwise_is_told(box: Box, run: str) -> None:
-    box.call("import os; print(os.urandom(8).hex())", run=run)
-    box.over(run)
-    answer = box.call("1", run=run)
+def test_a_lost_session_that_does_otherwise_is_told(bubblewrap: Box, run: str) -> None:
+    bubblewrap.call("import os; print(os.urandom(8).hex())", run=run)
+    bubblewrap.over(run)
+    answer = bubblewrap.call("1", run=run)
     assert (answer.outcome, answer.diverged) == ("refused", True)
     assert "gave another result" in answer.reason
-    box.over(run)
+    bubblewrap.over(run)
 
 
-def test_sessions_are_bounded_and_made_anew(box: Box, run: str) -> None:
-    runs = [f"{run}-{number}" for number in range(box.limits.sessions + 3)]
+def test_sessions_are_bounded_and_made_anew(bubblewrap: Box, run: str) -> None:
+    runs = [f"{run}-{number}" for number in range(bubblewrap.limits.sessions + 3)]
     for one in runs:
-        box.call(f"mine = {one!r}", run=one)
-    assert [box.call("print(mine)", run=one).stdout for one in runs] == [f"{one}\n" for one in runs]
+        bubblewrap.call(f"mine = {one!r}", run=one)
+    assert [bubblewrap.call("print(mine)", run=one).stdout for one in runs] == [f"{one}\n" for one in runs]
     for one in runs:
-        box.over(one)
+        bubblewrap.over(one)
