@@ -148,8 +148,8 @@ class Engine:
             )
             given = client.attach_socket(name, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
             attached = socket.socket(fileno=os.dup(given.fileno()))
-            given.close()
             given._response.close()  # noqa: SLF001  (else the connection stays open until it is collected)
+            given.close()
             client.start(name)
         except (DockerException, requests.RequestException, OSError) as error:
             if attached is not None:
