@@ -34,6 +34,7 @@ CHECKS = (
     "faults",
     "small_model",
     "bad_input",
+    "sandboxes",
     "stack_crashes",
     "stack_bad_input",
 )

@@ -25,8 +25,8 @@ IMAGE = "tdscaling/code:tests"
 BUILD_S = 600
 LABEL = "tds.sandbox"
 BACKENDS = ("bubblewrap", "docker-gvisor", "docker-runc")
-LIMITS = Limits(wall_s=4.0, cpu_s=1.0, sessions=4)
-SLOW = Limits(wall_s=6.0, cpu_s=4.0, sessions=4)
+LIMITS = Limits(wall_s=6.0, cpu_s=0.6, sessions=4)
+SLOW = Limits(wall_s=8.0, cpu_s=4.0, sessions=4)
 """gVisor starts processes slowly, and counts their waiting for a processor, too."""
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 

@@ -32,8 +32,6 @@ CODE = (
     ("bash", "sleep 100 & echo x > b; echo 4950"),
     ("python", "import subprocess; subprocess.Popen(['sleep', '100'], start_new_session=True); 4950"),
 )
-SHIMS = ("containerd-shim", "runsc", "exe")
-"""What an engine starts for a container; gVisor's kernel calls itself exe."""
 
 
 def standing(backend: Keeper) -> dict[str, Any]:
@@ -52,16 +50,16 @@ def standing(backend: Keeper) -> dict[str, Any]:
     }
     if not isinstance(jailer, Bubblewrap):
         found["containers"] = len(containers())
-        found["engine's processes"] = shims()
+        found["gVisor's processes"] = kernels()
     return found
 
 
-def shims() -> int:
-    """Processes that stand for a container."""
+def kernels() -> int:
+    """Processes of gVisor on this machine."""
     count = 0
     for one in Path("/proc").iterdir():
         try:
-            count += one.name.isdigit() and (one / "comm").read_text().startswith(SHIMS)
+            count += one.name.isdigit() and b"runsc" in (one / "cmdline").read_bytes()
         except OSError:
             continue
     return count
