@@ -1,32 +1,39 @@
 """How quick a sandbox is: a call in a warm session that computes with numpy and writes a file.
 
-    python -m benchmarks.sandbox [--calls 300] [--image python:3.13-slim]
+    python -m benchmarks.sandbox [--backend docker-gvisor] [--calls 300] [--image python:3.13-slim]
 
 Prints p50 and p95 of such a call, and of a run's first; calls a second, eight at once, each in a session
 of its own; and what an idle session takes of memory. Where a container engine answers, ``docker run`` of
-the same code with the same Python and packages, bound into an image of the same kind of system, is timed
-in between: what a new container a call costs. All on one machine, so that only the quotients carry over
-to others.
+the same code is timed in between, with the same Python and packages, and with the same runtime where the
+backend is one of containers: what a new container a call costs. All on one machine, so that only the
+quotients carry over to others.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import shutil
 import subprocess
 import time
 from pathlib import Path
 
+import docker
 import numpy as np
 
 from schemas.sandbox import CodeExecuted, ExecuteCode
 from services.sandbox_exec.bubblewrap import Bubblewrap
+from services.sandbox_exec.bwrap_jail import BwrapJail
 from services.sandbox_exec.choice import choose
+from services.sandbox_exec.container_jail import Containers
 from services.sandbox_exec.domain import Past, answer_of
-from services.sandbox_exec.interpreter import View
+from services.sandbox_exec.engine import LABEL, RUNTIMES
+from services.sandbox_exec.keeper import Keeper
 from services.sandbox_exec.limits import Limits
 from services.sandbox_exec.session import Session
+from services.sandbox_exec.settings import load
+from services.sandbox_exec.view import ENVIRONMENT
 
 CODE = """
 import numpy as np
@@ -43,7 +50,7 @@ IDLE = 16
 class Run:
     """One run's calls, as the service makes them."""
 
-    def __init__(self, backend: Bubblewrap, name: str) -> None:
+    def __init__(self, backend: Keeper, name: str) -> None:
         self.backend, self.name = backend, name
         self.past: list[Past] = []
 
@@ -60,7 +67,7 @@ def shown(seconds: list[float]) -> str:
     return ", ".join(f"p{one} {1000 * np.percentile(seconds, one):.1f}" for one in (50, 95)) + " ms"
 
 
-async def first_and_warm(backend: Bubblewrap, calls: int) -> tuple[list[float], list[float]]:
+async def first_and_warm(backend: Keeper, calls: int) -> tuple[list[float], list[float]]:
     """Seconds of runs' first calls, and of calls in a session that has computed before."""
     first, warm = [], []
     for number in range(max(1, calls // 100)):
@@ -76,7 +83,7 @@ async def first_and_warm(backend: Bubblewrap, calls: int) -> tuple[list[float], 
     return first, warm
 
 
-async def together(backend: Bubblewrap, calls: int) -> float:
+async def together(backend: Keeper, calls: int) -> float:
     """Calls a second, eight at once."""
     runs = [Run(backend, f"together.{number}") for number in range(AT_ONCE)]
     await asyncio.gather(*(run.call() for run in runs))
@@ -109,37 +116,56 @@ def proportional(process: int) -> int:
     return total
 
 
-async def idle(backend: Bubblewrap, code: str) -> float:
+async def idle(backend: Keeper, code: str) -> float:
     """Megabytes that an idle session takes after this code."""
     runs = [Run(backend, f"idle.{len(code)}.{number}") for number in range(IDLE)]
     for run in runs:
         await run.call(code)
-    sessions: list[Session] = [held.session for held in backend._held.values() if held.session]  # noqa: SLF001
-    taken = sum(proportional(session.jail.process.pid) for session in sessions) / len(sessions)
+    if isinstance(backend.jailer, Containers):
+        taken = contained(backend.jailer)
+    else:
+        sessions: list[Session] = [held.session for held in backend._held.values() if held.session]  # noqa: SLF001
+        jails = [one.jail for one in sessions if isinstance(one.jail, BwrapJail)]
+        taken = sum(proportional(jail.process.pid) for jail in jails) / len(jails)
     for run in runs:
         backend.let_go(run.name)
     return taken / 2**20
 
 
-def container(view: View, image: str) -> list[str]:
+def contained(jailer: Containers) -> float:
+    """Bytes that a container of this service takes, the median of all."""
+    client = docker.APIClient(version="auto")
+    mine = client.containers(filters={"label": [f"{LABEL}={jailer.engine._mark}"]})  # noqa: SLF001
+    told = [client.stats(one["Id"], stream=False, one_shot=True)["memory_stats"]["usage"] for one in mine]
+    client.close()
+    return float(np.median(told))
+
+
+def container(backend: Keeper, image: str) -> list[str]:
     """``docker run`` of the code."""
     words = ["docker", "run", "--rm", "--network", "none", "--tmpfs", "/work", "-w", "/work"]
-    for here, there in view.binds:
-        if there.startswith("/opt/"):
-            words += ["-v", f"{here}:{there}:ro"]
-    for name, value in view.environment:
+    jailer = backend.jailer
+    if isinstance(jailer, Bubblewrap):
+        for here, there in jailer.view.binds:
+            if there.startswith("/opt/"):
+                words += ["-v", f"{here}:{there}:ro"]
+        environment, python = jailer.view.environment, jailer.view.python
+    else:
+        words += ["--runtime", RUNTIMES[jailer.name]]
+        environment, python, image = ENVIRONMENT, "python3", load().sandbox_image
+    for name, value in environment:
         words += ["-e", f"{name}={value}"]
-    return [*words, image, view.python, "-s", "-c", CODE]
+    return [*words, image, python, "-s", "-c", CODE]
 
 
-def containers(view: View, image: str) -> list[float]:
+def containers(backend: Keeper, image: str) -> list[float]:
     """Seconds of ``docker run``; none where no engine answers or the image is not there."""
     if shutil.which("docker") is None:
         return []
     found = []
     for _ in range(CONTAINERS):
         began = time.perf_counter()
-        done = subprocess.run(container(view, image), capture_output=True, text=True, check=False)
+        done = subprocess.run(container(backend, image), capture_output=True, text=True, check=False)
         found.append(time.perf_counter() - began)
         if done.returncode:
             print(f"docker run did not work: {done.stderr.strip()[-300:]}")
@@ -149,17 +175,18 @@ def containers(view: View, image: str) -> list[float]:
 
 async def measure(calls: int, image: str) -> None:
     backend = choose(Limits(calls=AT_ONCE, session_calls=100_000, session_cpu_s=1e6, session_wall_s=1e6))
-    if not isinstance(backend, Bubblewrap):
-        raise SystemExit(f"no bubblewrap sandbox: {backend.announcement().reason}")
+    if not isinstance(backend, Keeper):
+        raise SystemExit(f"no sandbox: {backend.announcement().reason}")
+    print(f"{backend.jailer.name}:")
     try:
         first, warm = await first_and_warm(backend, calls)
-        docker = containers(backend.view, image)
+        new = containers(backend, image)
         again = (await first_and_warm(backend, calls))[1]
         print(f"a call in a warm session: {shown(warm)}; once more: {shown(again)}")
         print(f"a run's first call, numpy's import with it: {shown(first)}")
-        if docker:
-            share = float(np.median(docker) / np.median([*warm, *again]))
-            print(f"docker run of the same code: {shown(docker)}; a warm call is {share:.0f} times as fast")
+        if new:
+            share = float(np.median(new) / np.median([*warm, *again]))
+            print(f"docker run of the same code: {shown(new)}; a warm call is {share:.0f} times as fast")
         print(f"calls a second, {AT_ONCE} at once: {await together(backend, calls * 2):.0f}")
         bare, computed = await idle(backend, "1"), await idle(backend, CODE)
         print(f"memory of an idle session: {bare:.1f} MB, {computed:.1f} MB once it has numpy")
@@ -169,9 +196,11 @@ async def measure(calls: int, image: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--backend", default="auto")
     parser.add_argument("--calls", type=int, default=300)
     parser.add_argument("--image", default="python:3.13-slim")
     given = parser.parse_args()
+    os.environ["TDS_SANDBOX"] = given.backend
     asyncio.run(measure(given.calls, given.image))
 
 

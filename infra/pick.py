@@ -1,8 +1,8 @@
 """Prints the part of requirements.lock that an image with some extras needs: ``pick.py kafka,redis``.
 
-``pick.py build-system`` prints what the package itself is built with. pip resolves the extras with the
-lock's versions as constraints; what it names is then cut out of the lock, hashes and all, for
-``pip install --require-hashes``.
+``pick.py build-system`` prints what the package itself is built with, ``pick.py =numpy,pandas`` these two.
+pip resolves the extras with the lock's versions as constraints; what it names is then cut out of the lock,
+hashes and all, for ``pip install --require-hashes``.
 """
 
 import json
@@ -46,6 +46,8 @@ def needed(requirements: list[str], constraints: list[str]) -> list[str]:
 
 def asked(extras: str) -> list[str]:
     """What pyproject.toml asks for, with ``extras`` separated by commas."""
+    if extras.startswith("="):
+        return extras[1:].split(",")
     declared = tomllib.loads(Path("pyproject.toml").read_text())
     if extras == "build-system":
         return list(declared["build-system"]["requires"])

@@ -1,200 +1,42 @@
-"""The bubblewrap backend: a sandbox a run, within bounds, and nothing left when it is over."""
+"""Makes bubblewrap jails: each with a user id of its own and in a control group, where that can be had."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import partial
 
-import structlog
-
-from schemas.sandbox import CodeExecuted, ExecuteCode, SandboxAnnounced
+from services.sandbox_exec.boot import BOOT
+from services.sandbox_exec.bwrap_jail import BwrapJail
 from services.sandbox_exec.cgroups import Group, Groups
-from services.sandbox_exec.domain import Past, alive, fingerprint, refused
-from services.sandbox_exec.interpreter import View
+from services.sandbox_exec.jail import Jail
 from services.sandbox_exec.limits import Limits
-from services.sandbox_exec.session import Session
 from services.sandbox_exec.slots import Slots
-from services.sandbox_exec.worker_python import SHELL
-
-log = structlog.get_logger(__name__)
-
-LANGUAGES: Final = ("python", "bash")
-
-
-@dataclass(slots=True)
-class Held:
-    """What is held for a run: its session, once there is one."""
-
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    session: Session | None = None
-    used: float = 0.0
+from services.sandbox_exec.view import SHELL, View
 
 
 class Bubblewrap:
-    """Runs code in bubblewrap sandboxes.
+    """``slots`` are the user ids where the service is root; without, all jails are its own user's."""
 
-    One sandbox is started ahead, so that a run's first call finds it ready; it is given to one run and never
-    to another. ``slots`` are the user ids where the service is root; without, all sandboxes are its own
-    user's.
-    """
+    name = "bubblewrap"
+    ready = 1
 
-    def __init__(
-        self, view: View, *, slots: Slots | None, groups: Groups | None, limits: Limits | None = None
-    ) -> None:
-        self.limits = limits or Limits()
+    def __init__(self, view: View, *, slots: Slots | None, groups: Groups | None, limits: Limits) -> None:
         self.view = view
-        self._languages = LANGUAGES if os.access(SHELL, os.X_OK) else LANGUAGES[:1]
+        self.packages = view.packages
+        self.languages: tuple[str, ...] = ("python", "bash") if os.access(SHELL, os.X_OK) else ("python",)
+        self._limits = limits
         self._slots = slots
         self._groups = groups
-        self._held: dict[str, Held] = {}
-        self._calls = asyncio.Semaphore(self.limits.calls)
-        self._spare: asyncio.Task[Session] | None = None
-        self._users: dict[int, int] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._idle: asyncio.Task[None] | None = None
         self._count = 0
-        self._stopped = False
 
-    def announcement(self) -> SandboxAnnounced:
-        """Safe, with what code finds there."""
-        return SandboxAnnounced(
-            backend="bubblewrap", safe=True, languages=self._languages, packages=self.view.packages
-        )
-
-    async def execute(self, command: ExecuteCode, earlier: Sequence[Past]) -> CodeExecuted:
-        """Run one call; a lost session is made anew from ``earlier`` first.
+    async def start(self) -> Jail:
+        """Start one.
 
         Raises:
-            JailFailed: no sandbox can be started.
+            JailFailed: it does not start.
+            NoSlot: all user ids are in use.
+            OSError: its control group cannot be made.
         """
-        fault = self._fault(command)
-        if fault:
-            return refused(command, fault)
-        self._watch_idle()
-        held = self._held.setdefault(command.run, Held())
-        async with held.lock, self._calls:
-            held.used = asyncio.get_running_loop().time()
-            try:
-                return await self._execute(held, command, alive(tuple(earlier)))
-            finally:
-                held.used = asyncio.get_running_loop().time()
-                if held.session is not None and held.session.ended:
-                    ended, held.session = held.session, None
-                    await self._close(ended)
-                if held.session is None and self._held.get(command.run) is held:
-                    del self._held[command.run]
-
-    async def _execute(self, held: Held, command: ExecuteCode, earlier: Sequence[Past]) -> CodeExecuted:
-        session = held.session
-        if session is not None and command.call in session.answers:
-            return session.answers[command.call]
-        if session is not None and list(session.answers) != [past.command.call for past in earlier]:
-            await self._close(session)
-            session = held.session = None
-        if session is None:
-            session = held.session = await self._opened()
-            for past in earlier:
-                again = await session.call(past.command)
-                if session.ended or fingerprint(again) != past.answer.fingerprint:
-                    await self._close(session)
-                    reason = (
-                        f"the session was lost, and call {past.command.call} gave another result when rerun"
-                    )
-                    return refused(command, reason, diverged=True)
-        return await session.call(command)  # where it ended the session, ``execute`` takes it from there
-
-    def let_go(self, run: str) -> None:
-        """The run is over here: its session is ended, after a call that is under way."""
-        held = self._held.pop(run, None)
-        if held is not None:
-            self._begin(self._over(held))
-
-    async def stop(self) -> None:
-        """End every session; nothing is left."""
-        if self._stopped:
-            return
-        self._stopped = True
-        if self._idle is not None:
-            self._idle.cancel()
-        ending = [self._over(held) for held in self._held.values()]
-        self._held.clear()
-        await asyncio.gather(*ending, *self._tasks, return_exceptions=True)
-        if self._spare is not None:
-            with contextlib.suppress(Exception):
-                await self._close(await self._spare)
-        if self._groups is not None:
-            self._groups.close()
-        if self._slots is not None:
-            self._slots.close()
-
-    @property
-    def sessions(self) -> int:
-        """Sessions that live, without the one that is ready for the next run."""
-        return sum(held.session is not None for held in self._held.values())
-
-    @property
-    def users(self) -> range:
-        """The user ids of its sandboxes; where all are its own user's, none."""
-        return self._slots.users if self._slots is not None else range(0)
-
-    def _fault(self, command: ExecuteCode) -> str:
-        """What is wrong with a call that is not even tried."""
-        languages = self._languages
-        if command.language not in LANGUAGES:
-            return f"unknown language {command.language[:40]!r}: write {' or '.join(languages)}"
-        if command.language not in languages:
-            return f"{command.language} is not installed here: write {' or '.join(languages)}"
-        if not command.code.strip():
-            return "the call holds no code: put it into the argument code"
-        if "\0" in command.code:
-            return (
-                "the code holds a NUL character, which no source may: leave it out, or spell it as an escape"
-            )
-        try:
-            size = len(command.code.encode())
-        except UnicodeEncodeError as error:
-            return f"the code is no Unicode text, see character {error.start}: half a surrogate pair"
-        if size > self.limits.code_bytes:
-            return (
-                f"the code has {size} bytes, of at most {self.limits.code_bytes}: send less, in several calls"
-            )
-        return ""
-
-    async def _opened(self) -> Session:
-        """A session that nobody has used: the spare one, or a new one. Room is made for it first."""
-        while self.sessions >= self.limits.sessions:
-            idle = [one for one in self._held.items() if one[1].session and not one[1].lock.locked()]
-            if not idle:
-                break
-            run, held = min(idle, key=lambda one: one[1].used)
-            del self._held[run]
-            await self._over(held)
-        spare, self._spare = self._spare, None
-        session = None
-        if spare is not None:
-            try:
-                session = await asyncio.shield(spare)
-            except asyncio.CancelledError:
-                self._spare = self._spare or spare
-                if self._spare is not spare:
-                    self._begin(self._unused(spare))
-                raise
-            except Exception as error:  # noqa: BLE001  (a new one may start)
-                log.warning("the spare sandbox did not start", error=repr(error))
-        if session is not None and session.jail.process.returncode is not None:
-            await self._close(session)
-            session = None
-        if session is None:
-            session = await self._started()
-        if self._spare is None and not self._stopped:
-            self._spare = self._begin(self._started())
-        return session
-
-    async def _started(self) -> Session:
         user = self._slots.take() if self._slots is not None else None
         group: Group | None = None
         try:
@@ -202,57 +44,31 @@ class Bubblewrap:
                 self._count += 1
                 group = self._groups.make(
                     str(user) if user is not None else f"{os.getpid()}{self._count:06}",
-                    memory_bytes=self.limits.memory_bytes + self.limits.work_bytes,
-                    processes=self.limits.processes,
+                    memory_bytes=self._limits.memory_bytes + self._limits.work_bytes,
+                    processes=self._limits.processes,
                 )
-            session = await Session.open(self.view, self.limits, user=user, group=group)
+            program = [self.view.python, "-s", "-c", BOOT]
+            jail = await BwrapJail.start(self.view, self._limits, program, user=user, group=group)
         except BaseException:
             if group is not None:
                 group.remove()
             self._give(user)
             raise
-        if user is not None:
-            self._users[id(session)] = user
-        return session
-
-    async def _unused(self, spare: asyncio.Task[Session]) -> None:
-        await self._close(await spare)
-
-    async def _close(self, session: Session) -> None:
-        """End a session, and take its user id back."""
-        await session.end()
-        self._give(self._users.pop(id(session), None))
+        jail.at_end = partial(self._give, user)
+        return jail
 
     def _give(self, user: int | None) -> None:
         if user is not None and self._slots is not None:
             self._slots.give(user)
 
-    async def _over(self, held: Held) -> None:
-        async with held.lock:
-            session, held.session = held.session, None
-            if session is not None:
-                await self._close(session)
+    @property
+    def users(self) -> range:
+        """The user ids of its jails; where all are its own user's, none."""
+        return self._slots.users if self._slots is not None else range(0)
 
-    def _begin(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.warning("sandbox", error=repr(task.exception()))
-
-    def _watch_idle(self) -> None:
-        if self._idle is None:
-            self._idle = asyncio.get_running_loop().create_task(self._end_idle())
-
-    async def _end_idle(self) -> None:
-        """End sessions that nobody has used for long: they can be made anew."""
-        while True:
-            await asyncio.sleep(self.limits.idle_s / 4)
-            now = asyncio.get_running_loop().time()
-            for run, held in list(self._held.items()):
-                if not held.lock.locked() and now - held.used > self.limits.idle_s:
-                    self.let_go(run)
+    def close(self) -> None:
+        """Give back user ids and the place of groups."""
+        if self._groups is not None:
+            self._groups.close()
+        if self._slots is not None:
+            self._slots.close()

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Final
 
 from services.sandbox_exec import seccomp
 from services.sandbox_exec.backend import Backend, RefusingBackend
 from services.sandbox_exec.bubblewrap import Bubblewrap
+from services.sandbox_exec.bwrap_jail import arguments, command, holding, packed
 from services.sandbox_exec.cgroups import Groups
-from services.sandbox_exec.interpreter import View, view
-from services.sandbox_exec.jail import arguments, command, holding, packed
-from services.sandbox_exec.limits import Limits
-from services.sandbox_exec.slots import NoSlot, Slots
+from services.sandbox_exec.jail import Jailer, JailFailed
+from services.sandbox_exec.keeper import Keeper
+from services.sandbox_exec.limits import MAX_REASON, Limits
+from services.sandbox_exec.locks import AllHeld
+from services.sandbox_exec.settings import SandboxSettings, load
+from services.sandbox_exec.slots import Slots
+from services.sandbox_exec.view import View, view
 
 PROBE_S: Final = 30.0
 VERSION: Final = (0, 8)
@@ -24,23 +30,69 @@ VERSION: Final = (0, 8)
 
 
 def choose(limits: Limits | None = None) -> Backend:
-    """The safest backend that works here, tried out once; else one that refuses and says what to install."""
+    """The backend that ``TDS_SANDBOX`` names, tried out once; else one that refuses and says what to do.
+
+    Where it names none: bubblewrap, and where that does not work Docker with gVisor. Plain runc is weaker
+    than both, and is had by its name alone.
+    """
+    try:
+        settings = load()
+    except ValueError as error:
+        return RefusingBackend(f"code is not run: {error}")
+    limits = limits or settings.limits
+    tries: dict[str, Callable[[], Jailer]] = {
+        "bubblewrap": lambda: bubblewrap(limits),
+        "docker-gvisor": lambda: docker("docker-gvisor", settings, limits),
+        "docker-runc": lambda: docker("docker-runc", settings, limits),
+    }
+    wanted = {"auto": ("bubblewrap", "docker-gvisor"), "none": ()}.get(settings.sandbox, (settings.sandbox,))
+    missing = [] if wanted else ["TDS_SANDBOX=none"]
+    for one in wanted:
+        try:
+            return Keeper(tries[one](), limits)
+        except JailFailed as error:
+            missing.append(str(error))
+    return RefusingBackend(f"code is not run: {'; '.join(missing)}"[:MAX_REASON])
+
+
+def docker(tier: str, settings: SandboxSettings, limits: Limits) -> Jailer:
+    """Containers of this tier, by the sidecar where one is named.
+
+    Raises:
+        JailFailed: they cannot be had; the text says why.
+    """
+    if importlib.util.find_spec("docker") is None:
+        raise JailFailed(f"{tier}: the package docker is missing: pip install 'tdscaling[sandbox]'")
+    from services.sandbox_exec.container_jail import Containers, Sidecar
+    from services.sandbox_exec.engine import Engine
+
+    if settings.sandbox_sidecar:
+        return Sidecar(settings.sandbox_sidecar, tier)
+    return Containers(Engine(tier, settings.sandbox_image, limits))
+
+
+def bubblewrap(limits: Limits) -> Jailer:
+    """Bubblewrap's jails.
+
+    Raises:
+        JailFailed: they cannot be had; the text says why.
+    """
     missing = absent()
     if missing:
-        return RefusingBackend(f"code is not run: {missing}")
+        raise JailFailed(missing)
     slots: Slots | None = None
     try:
         seen = view()
         groups = Groups.here()
         if os.geteuid() == 0:
             slots = Slots(None if groups is None else groups.reap)
-        said = probe(seen, limits or Limits(), None if slots is None else slots.users[-1])
-    except (OSError, NoSlot, subprocess.SubprocessError) as error:
+        said = probe(seen, limits, None if slots is None else slots.users[-1])
+    except (OSError, AllHeld, subprocess.SubprocessError) as error:
         said = str(error)
     if said:
         if slots is not None:
             slots.close()
-        return RefusingBackend(f"code is not run: bubblewrap does not work here: {said[:500]}")
+        raise JailFailed(f"bubblewrap does not work here: {said[:500]}")
     return Bubblewrap(seen, slots=slots, groups=groups, limits=limits)
 
 

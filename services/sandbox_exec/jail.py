@@ -1,263 +1,87 @@
-"""One bubblewrap sandbox: its command line, its start, and its certain end.
-
-What is seen to here, each because it went wrong once: bubblewrap never runs as root; it is spawned with an
-empty environment, since its first process's can be read inside; its arguments travel by a file descriptor,
-since that process's command line can be read, too; the seccomp filter is a file descriptor of its own for
-every start, since an offset is shared; it is never killed itself but its child, by a file descriptor that
-cannot come to mean another process; a start that is given up is waited for until that child is known.
-"""
+"""The port of jails: a started sandbox with the worker's bootstrap in it, and who makes them."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-import os
-import select
-import shutil
-import signal
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
-
-from services.sandbox_exec import seccomp, slots
-from services.sandbox_exec.cgroups import Group
-from services.sandbox_exec.interpreter import LINKS, View
-from services.sandbox_exec.limits import Limits
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 START_S: Final = 20.0
-END_S: Final = 5.0
 MAX_SAID: Final = 4000
-INSIDE: Final = 65534
-"""User and group as the jail sees them: nobody."""
-MIB: Final = 1024 * 1024
 
 
 class JailFailed(RuntimeError):  # noqa: N818  (the text says what was wrong)
     """The sandbox could not be started, or ended where it must not."""
 
 
-def arguments(view: View, limits: Limits, seccomp_fd: int, info_fd: int) -> list[str]:
-    """What bubblewrap is told, but for the program."""
-    temporary = str(max(limits.work_bytes // 4, MIB))
-    made = [
-        *("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session"),
-        *("--clearenv", "--hostname", "sandbox", "--uid", str(INSIDE), "--gid", str(INSIDE)),
-    ]
-    for name, value in view.environment:
-        made += ["--setenv", name, value]
-    for here, there in view.binds:
-        made += ["--ro-bind", here, there]
-    for target, name in LINKS:
-        made += ["--symlink", target, name]
-    for folder in view.hidden:
-        made += ["--tmpfs", folder, "--remount-ro", folder]
-    made += ["--proc", "/proc", "--dev", "/dev"]
-    made += ["--size", temporary, "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108
-    made += ["--size", temporary, "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
-    made += ["--size", str(limits.work_bytes), "--perms", "0755", "--tmpfs", "/work"]
-    made += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/work", "--cap-drop", "ALL"]
-    return [*made, "--seccomp", str(seccomp_fd), "--info-fd", str(info_fd)]
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the kernel has seen of a jail so far, where it can be asked: zeros where not."""
+
+    killed: int = 0
+    """Processes that were killed because the memory was used up."""
+    refused: int = 0
+    """How often a process was not made because there were too many."""
+    peak_bytes: int = 0
+    """The most memory used since it was last asked."""
 
 
-def command(user: int | None, arguments_fd: int, program: Sequence[str]) -> list[str]:
-    """The whole command line; with ``user``, that one is become first, for good."""
-    bwrap, setpriv = shutil.which("bwrap") or "bwrap", shutil.which("setpriv") or "setpriv"
-    dropped = []
-    if user is not None:
-        dropped = [setpriv, "--reuid", str(user), "--regid", str(user), "--clear-groups"]
-        dropped += ["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
-    elif os.geteuid() == 0:
-        raise JailFailed("bubblewrap is never run as root")
-    return [*dropped, bwrap, "--args", str(arguments_fd), "--", *program]
+class Jail(Protocol):
+    """A sandbox whose worker is spoken to by its standard input and output."""
 
+    @property
+    def native(self) -> bool:
+        """Whether it runs this Python, with its system calls filtered, as a user that is its own.
 
-@dataclass(slots=True)
-class Jail:
-    """A sandbox that runs ``program``, whose input and output are pipes."""
+        Else the worker is sent as text, loads the filter itself, and sets no limits that are counted by user.
+        """
 
-    user: int | None
-    process: asyncio.subprocess.Process
-    first: int
-    """The sandbox's first process, as this side knows it."""
-    handle: int
-    """A file descriptor that stands for it."""
-    group: Group | None = None
-    ended: bool = field(default=False)
+    def send(self, data: bytes) -> None:
+        """Write to the worker."""
 
-    @classmethod
-    async def start(
-        cls, view: View, limits: Limits, program: Sequence[str], *, user: int | None, group: Group | None
-    ) -> Jail:
-        """Start ``program``; as root, ``user`` says who is to be become. Called on the main thread.
+    async def receive(self, count: int) -> bytes:
+        """So many bytes of what the worker says.
 
         Raises:
-            JailFailed: it did not start; the text says what bubblewrap said.
+            EOFError: it ends before.
+            OSError: it is gone.
+            ValueError: nonsense arrives.
         """
-        with contextlib.ExitStack() as stack:
-            info_r, info_w = os.pipe()
-            stack.callback(os.close, info_r)
-            closed_early = contextlib.ExitStack()
-            closed_early.callback(os.close, info_w)
-            stack.push(closed_early)
-            filter_fd = holding("filter", seccomp.program(), closed_early)
-            words = arguments(view, limits, filter_fd, info_w)
-            words_fd = holding("words", packed(words), closed_early)
-            spawned = asyncio.ensure_future(
-                asyncio.create_subprocess_exec(
-                    *command(user, words_fd, program),
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=asyncio.subprocess.PIPE,
-                    pass_fds=(filter_fd, info_w, words_fd),
-                    env={},
-                    cwd="/",
-                    limit=1 << 18,
-                )
-            )
-            opening = asyncio.ensure_future(cls._known(spawned, info_r, closed_early, user))
-            try:
-                jail = await asyncio.shield(opening)
-            except asyncio.CancelledError:
-                jail = await opening
-                jail.group = group
-                await jail.end()
-                raise
-            jail.group = group
-            return jail
 
-    @classmethod
-    async def _known(
-        cls,
-        spawned: asyncio.Future[asyncio.subprocess.Process],
-        info: int,
-        given: contextlib.ExitStack,
-        user: int | None,
-    ) -> Jail:
-        """Wait until bubblewrap has said which process is the sandbox's first: before, nothing of it runs."""
-        try:
-            process = await spawned
-        except OSError as error:
-            raise JailFailed(f"bubblewrap cannot be started: {error}") from None
-        finally:
-            given.close()
-        try:
-            said = await asyncio.wait_for(_read(info), START_S)
-            first = int(json.loads(said)["child-pid"])
-            handle = os.pidfd_open(first)
-        except (TimeoutError, ValueError, KeyError, OSError):
-            words = await _last_words(process)
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-            if user is not None:
-                slots.reap(range(user, user + 1))
-            raise JailFailed(f"bubblewrap did not start a sandbox: {words or 'it said nothing'}") from None
-        return cls(user, process, first, handle)
+    def alive(self) -> bool:
+        """Whether it still runs, as far as is known."""
 
     def enclose(self) -> None:
-        """Put all that runs in it into its group. Before any code of a call: what it starts later is in, too.
+        """Put all that runs in it under what bounds it as a whole. Before any code of a call.
 
         Raises:
             OSError: a process is gone.
         """
-        if self.group is not None:
-            for one in (self.first, *_children(self.first)):
-                self.group.add(one)
 
-    async def end(self) -> None:
-        """Kill everything in it, and return when nothing of it is left. May be called twice."""
-        if self.ended:
-            return
-        self.ended = True
-        ending = asyncio.ensure_future(self._end())
-        try:
-            await asyncio.shield(ending)
-        except asyncio.CancelledError:
-            await ending
-            raise
-
-    async def _end(self) -> None:
-        self.kill()
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-        for pipe in (self.process.stdout, self.process.stderr):
-            if pipe is not None:
-                with contextlib.suppress(Exception):
-                    pipe._transport.close()  # type: ignore[attr-defined] # noqa: SLF001
-        try:
-            await asyncio.wait_for(self.process.wait(), END_S)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.kill()
-            await self.process.wait()
-        loop, until = asyncio.get_running_loop(), asyncio.get_running_loop().time() + END_S
-        while not _over(self.handle) and loop.time() < until:  # noqa: ASYNC110
-            await asyncio.sleep(0.002)
-        os.close(self.handle)
-        if self.group is not None:
-            self.group.remove()
-
-    def kill(self) -> None:
-        """Kill the sandbox's first process, and with it, by the kernel, all others. Waits for nothing."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+    async def seen(self) -> Seen:
+        """What the kernel has seen of it."""
 
     async def last_words(self) -> str:
         """What it said on its standard error."""
-        return await _last_words(self.process)
+
+    async def end(self) -> None:
+        """Kill everything in it, and return when nothing of it is left. May be called twice."""
 
 
-def packed(words: Sequence[str]) -> bytes:
-    """Arguments as bubblewrap reads them from a file descriptor."""
-    return b"".join(os.fsencode(one) + b"\0" for one in words)
+class Jailer(Protocol):
+    """Makes jails of one kind."""
 
+    name: str
+    languages: tuple[str, ...]
+    packages: tuple[str, ...]
+    ready: int
+    """How many are to be started ahead."""
 
-def holding(name: str, data: bytes, stack: contextlib.ExitStack) -> int:
-    """A file descriptor from which ``data`` is read."""
-    made = os.memfd_create(name)
-    stack.callback(os.close, made)
-    os.write(made, data)
-    os.lseek(made, 0, os.SEEK_SET)
-    return made
+    async def start(self) -> Jail:
+        """Start one, whose bootstrap waits for the worker.
 
+        Raises:
+            JailFailed: it does not start; the text says why.
+        """
 
-async def _read(source: int) -> bytes:
-    """All that a pipe holds until it ends, or a whole JSON object if that comes first."""
-    loop = asyncio.get_running_loop()
-    os.set_blocking(source, False)
-    said = b""
-    while True:
-        arrived: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(source, lambda future=arrived: future.done() or future.set_result(None))  # type: ignore[misc]
-        try:
-            await arrived
-        finally:
-            loop.remove_reader(source)
-        piece = os.read(source, 4096)
-        said += piece
-        if not piece or said.rstrip().endswith(b"}"):
-            return said
-
-
-def _children(process: int) -> list[int]:
-    with (
-        contextlib.suppress(OSError),
-        open(f"/proc/{process}/task/{process}/children", encoding="ascii") as told,
-    ):
-        return [int(one) for one in told.read().split()]
-    return []
-
-
-def _over(handle: int) -> bool:
-    """Whether the process has died, be it reaped or not; a sandbox's first is the last of it to do so."""
-    poll = select.poll()
-    poll.register(handle, select.POLLIN)
-    return bool(poll.poll(0))
-
-
-async def _last_words(process: Any) -> str:
-    with contextlib.suppress(TimeoutError, OSError):
-        said: bytes = await asyncio.wait_for(process.stderr.read(MAX_SAID), 1.0)
-        return said.decode("utf-8", "replace").strip()[:500]
-    return ""
+    def close(self) -> None:
+        """Give back what it holds; all of its jails have ended."""

@@ -25,6 +25,8 @@ class Limits:
     """Of one process its address space; of all together what they really take."""
     processes: int = 64
     """Processes and threads at once."""
+    processors: float = 1.0
+    """What a container may take of processors; the others are bounded by processor time."""
     open_files: int = 256
     file_bytes: int = 64 * MIB
     work_bytes: int = 64 * MIB

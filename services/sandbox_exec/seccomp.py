@@ -28,10 +28,13 @@ ARCHITECTURE: Final = 4
 FIRST: Final = 16
 """Offset of the lower half of the first argument in ``struct seccomp_data``."""
 SECOND: Final = 24
+THIRD: Final = 32
 
 AF_UNIX: Final = 1
 NEW_NAMESPACES: Final = 0x7E020080
 """Every CLONE_NEW flag: mount, cgroup, uts, ipc, user, pid, net, time."""
+DEVICE: Final = 0x2000
+"""A bit of a file's mode that devices have, and FIFOs, sockets and regular files have not."""
 TERMINAL_INPUT: Final = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX: a process that types into a terminal."""
 
@@ -47,6 +50,9 @@ class Table:
     ioctl: int
     socket: int
     socketpair: int
+    mknodat: int
+    mknod: int
+    """Zero where there is none."""
     refused: str
 
 
@@ -59,6 +65,8 @@ TABLES: Final = {
         ioctl=16,
         socket=41,
         socketpair=53,
+        mknodat=259,
+        mknod=133,
         refused="""
 _sysctl=156 acct=163 add_key=248 adjtimex=159 bpf=321 capset=126 chroot=161 clock_adjtime=305
 clock_settime=227 create_module=174 delete_module=176 execveat=322 fanotify_init=300 fanotify_mark=301
@@ -89,6 +97,8 @@ unshare=272 uselib=134 userfaultfd=323 ustat=136 vhangup=153 vmsplice=278
         ioctl=29,
         socket=198,
         socketpair=199,
+        mknodat=33,
+        mknod=0,
         refused="""
 acct=89 add_key=217 adjtimex=171 bpf=280 capset=91 chroot=51 clock_adjtime=266 clock_settime=112
 delete_module=106 execveat=281 fanotify_init=262 fanotify_mark=263 finit_module=273 fsconfig=431
@@ -139,6 +149,12 @@ def program(machine: str = "") -> bytes:
             line
             for number in (table.socket, table.socketpair)
             for line in _argument(number, FIRST, [_line(EQUAL, AF_UNIX, yes=1), _error(errno.EAFNOSUPPORT)])
+        ),
+        *_argument(table.mknodat, THIRD, [_line(ANY_BIT, DEVICE, no=1), _error(errno.EPERM)]),
+        *(
+            _argument(table.mknod, SECOND, [_line(ANY_BIT, DEVICE, no=1), _error(errno.EPERM)])
+            if table.mknod
+            else []
         ),
         *_argument(
             table.ioctl,

@@ -9,53 +9,21 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import marshal
 import struct
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 from schemas.sandbox import CodeExecuted, ExecuteCode, FileChanged, Outcome
-from services.sandbox_exec.cgroups import Group
-from services.sandbox_exec.interpreter import View
-from services.sandbox_exec.jail import START_S, Jail, JailFailed
+from services.sandbox_exec import seccomp
+from services.sandbox_exec.boot import worker
+from services.sandbox_exec.jail import START_S, Jail, JailFailed, Seen
 from services.sandbox_exec.limits import BREACHES, MAX_REASON, Limits
 from services.sandbox_exec.text import visible
 
 PATIENCE_S: Final = 5.0
 """How much longer than its wall time a call is waited for: its end, and the reading of its files."""
+ANEW: Final = {"session_ended": False}
+"""So that the end of the session is told with another reason."""
 MAX_FRAME: Final = 2 * 1024 * 1024
-SENT: Final = ("files", "worker_python")
-"""Modules that are sent into the jail."""
-BOOT: Final = """
-import json, marshal, os, struct, sys, types
-def exactly(count):
-    data = b""
-    while len(data) < count:
-        part = os.read(0, count - len(data))
-        if not part:
-            sys.exit()
-        data += part
-    return data
-sys.modules["services"] = types.ModuleType("services")
-package = sys.modules["services.sandbox_exec"] = types.ModuleType("services.sandbox_exec")
-for name, code in marshal.loads(exactly(struct.unpack(">I", exactly(4))[0])):
-    module = sys.modules["services.sandbox_exec." + name] = types.ModuleType(name)
-    setattr(package, name, module)
-    exec(code, module.__dict__)
-module.main()
-"""
-
-
-@cache
-def worker() -> bytes:
-    """The worker as the jail's Python loads it, which is the Python that runs here."""
-    folder = Path(__file__).parent
-    modules = [
-        (name, compile((folder / f"{name}.py").read_text(encoding="utf-8"), f"<{name}>", "exec"))
-        for name in SENT
-    ]
-    return marshal.dumps(modules)
 
 
 class Session:
@@ -69,19 +37,18 @@ class Session:
         self._limits = limits
 
     @classmethod
-    async def open(cls, view: View, limits: Limits, *, user: int | None, group: Group | None) -> Session:
-        """Start one.
+    async def open(cls, jail: Jail, limits: Limits) -> Session:
+        """Send the worker into a jail, which ends where that fails.
 
         Raises:
             JailFailed: it does not start.
         """
-        program = [view.python, "-s", "-c", BOOT]
-        jail = await Jail.start(view, limits, program, user=user, group=group)
         session = cls(jail, limits)
+        setup = dataclasses.asdict(limits) | {"own_user": jail.native}
+        setup["filter"] = "" if jail.native else seccomp.program().hex()
         try:
-            code = worker()
-            session._send(struct.pack(">I", len(code)) + code)
-            session._send(_frame(dataclasses.asdict(limits)))
+            jail.send(worker(compiled=jail.native))
+            jail.send(_frame(setup))
             ready = await asyncio.wait_for(session._receive(), START_S)
             if "ready" not in ready:
                 raise ValueError("nonsense")  # noqa: TRY301
@@ -102,12 +69,12 @@ class Session:
         known = self.answers.get(command.call)
         if known is not None:
             return known
-        before = self._counts()
+        before = await self.jail.seen()
         loop = asyncio.get_running_loop()
         began = loop.time()
         told: dict[str, Any]
         try:
-            self._send(_frame({"call": command.call, "language": command.language, "code": command.code}))
+            self.jail.send(_frame({"call": command.call, "language": command.language, "code": command.code}))
             told = await asyncio.wait_for(self._receive(), self._limits.wall_s + PATIENCE_S)
             answer = _answer(command, told)
         except TimeoutError:
@@ -121,7 +88,7 @@ class Session:
         except BaseException:
             await self.end()
             raise
-        answer = self._counted(answer, before)
+        answer = self._counted(answer, before, await self.jail.seen())
         if answer.session_ended:
             await self.end()
         self.answers[command.call] = answer
@@ -148,31 +115,19 @@ class Session:
             )
         )
 
-    def _counts(self) -> tuple[int, int]:
-        group = self.jail.group
-        if group is None:
-            return 0, 0
-        group.peak()
-        return group.killed(), group.refused()
-
-    def _counted(self, answer: CodeExecuted, before: tuple[int, int]) -> CodeExecuted:
+    def _counted(self, answer: CodeExecuted, before: Seen, after: Seen) -> CodeExecuted:
         """The answer with what the kernel has seen: a limit that it enforced, and the peak."""
-        group = self.jail.group
-        if group is None:
-            return answer
-        changes: dict[str, Any] = {"peak_bytes": group.peak() or answer.peak_bytes}
-        if answer.outcome not in BREACHES and group.killed() > before[0]:
-            changes |= {"outcome": "memory_limit", "reason": "the session used up its memory"}
-        elif answer.outcome not in BREACHES and group.refused() > before[1]:
+        changes: dict[str, Any] = {"peak_bytes": after.peak_bytes or answer.peak_bytes}
+        if answer.outcome not in BREACHES and after.killed > before.killed:
+            changes |= {"outcome": "memory_limit", "reason": "the session used up its memory"} | ANEW
+        elif answer.outcome not in BREACHES and after.refused > before.refused:
             most = self._limits.processes
-            changes |= {"outcome": "process_limit", "reason": f"more processes and threads than {most}"}
+            changes |= {
+                "outcome": "process_limit",
+                "reason": f"more processes and threads than {most}",
+            } | ANEW
         changed = answer.model_copy(update=changes)
         return _over(changed) if changed.outcome in BREACHES else changed
-
-    def _send(self, data: bytes) -> None:
-        pipe = self.jail.process.stdin
-        assert pipe is not None, "it was started with pipes"
-        pipe.write(data)
 
     async def _receive(self) -> dict[str, Any]:
         """The next frame.
@@ -181,12 +136,10 @@ class Session:
             EOFError: there is none.
             ValueError: it is no JSON object, or too large.
         """
-        pipe = self.jail.process.stdout
-        assert pipe is not None, "it was started with pipes"
-        size = struct.unpack(">I", await pipe.readexactly(4))[0]
+        size = struct.unpack(">I", await self.jail.receive(4))[0]
         if size > MAX_FRAME:
             raise ValueError("a frame that is too large")
-        found = json.loads(await pipe.readexactly(size))
+        found = json.loads(await self.jail.receive(size))
         if not isinstance(found, dict):
             raise ValueError("no object")  # noqa: TRY004  (it is one case of bad content)
         return found

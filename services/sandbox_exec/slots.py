@@ -8,7 +8,6 @@ start itself: they are left over.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import time
@@ -16,6 +15,8 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+
+from services.sandbox_exec.locks import Number
 
 LOCKS: Final = Path("/run/tds-sandbox")
 FIRST: Final = 1_900_000_000
@@ -26,7 +27,7 @@ REAP_S: Final = 5.0
 
 
 class NoSlot(RuntimeError):  # noqa: N818  (a state of the machine; the text says what to do)
-    """Every block of user ids is taken."""
+    """Every user id is taken."""
 
 
 class Slots:
@@ -38,33 +39,18 @@ class Slots:
         ``reap_more`` is handed these blocks too, while nobody else can take them.
 
         Raises:
-            NoSlot: all blocks are taken.
+            AllHeld: all blocks are taken.
             OSError: the folder of the locks cannot be used.
         """
-        LOCKS.mkdir(mode=0o700, exist_ok=True)
-        if LOCKS.is_symlink() or LOCKS.stat().st_uid != os.geteuid():
-            raise OSError(f"{LOCKS} is not a folder of this user; remove it")
-        self._lock = -1
-        free = []
-        for block in range(BLOCKS):
-            lock = os.open(LOCKS / f"{block}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-                continue
-            free.append((block, lock))
-        try:
-            if not free:
-                raise NoSlot(f"{BLOCKS} services run sandboxes here already; stop one of them")
-            blocks = [range(FIRST + block * BLOCK, FIRST + (block + 1) * BLOCK) for block, _ in free]
+
+        def reap_blocks(numbers: list[int]) -> None:
+            blocks = [block(number) for number in numbers]
             reap(*blocks)
             if reap_more is not None:
                 reap_more(*blocks)
-        finally:
-            for _, lock in free[1:]:
-                os.close(lock)
-        self._lock, self.users = free[0][1], blocks[0]
+
+        self._number = Number(LOCKS, BLOCKS, reap_blocks)
+        self.users = block(self._number.value)
         self._free = deque(self.users)
 
     def take(self) -> int:
@@ -83,9 +69,12 @@ class Slots:
 
     def close(self) -> None:
         """Give the block back."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._number.close()
+
+
+def block(number: int) -> range:
+    """The user ids of a block."""
+    return range(FIRST + number * BLOCK, FIRST + (number + 1) * BLOCK)
 
 
 def processes(*users: range) -> list[int]:

@@ -35,6 +35,7 @@ CHECKS = (
     "faults",
     "small_model",
     "bad_input",
+    "sandboxes",
     "stack_crashes",
     "stack_bad_input",
 )

@@ -95,7 +95,11 @@ finally:
 """,
         "process_limit",
     ),
-    Attack("allocation of 4 GB", "whole = bytearray(4 << 30)\nprint('ESCAPED')\n", "memory_limit"),
+    Attack(
+        "allocation of 4 GB",
+        "bytearray((2 if T['outside'] else 4) << 30)\nprint('ESCAPED')\n",
+        "memory_limit",
+    ),
     Attack(
         "ten children of 200 MB",
         """

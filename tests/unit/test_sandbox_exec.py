@@ -17,10 +17,10 @@ from services.kit.service import Closed, Draft, Wait
 from services.sandbox_exec import seccomp
 from services.sandbox_exec.app import service
 from services.sandbox_exec.backend import ADVICE
+from services.sandbox_exec.bwrap_jail import command as jail_command
 from services.sandbox_exec.choice import choose
 from services.sandbox_exec.domain import Answer, Execute, Past, alive, answer_of
 from services.sandbox_exec.jail import JailFailed
-from services.sandbox_exec.jail import command as jail_command
 from services.sandbox_exec.text import visible
 from tests.support.solo import Solo
 
@@ -218,6 +218,7 @@ def test_a_backend_hears_of_a_run_that_is_over() -> None:
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine whose path has nothing but what is put into this folder."""
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
     return tmp_path
 
 
@@ -247,7 +248,10 @@ def test_a_bubblewrap_that_does_not_work_is_no_backend(bare: Path) -> None:
     )
     program(bare, "bwrap", said)
     program(bare, "setpriv", "#!/bin/sh\necho no luck >&2; exit 1\n")
-    assert refusal() == "code is not run: bubblewrap does not work here: no luck"
+    told = refusal()
+    assert told.startswith(
+        "code is not run: bubblewrap does not work here: no luck; docker-gvisor: no container"
+    )
 
 
 def test_root_that_cannot_become_another_refuses(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,9 +261,38 @@ def test_root_that_cannot_become_another_refuses(bare: Path, monkeypatch: pytest
     assert "setpriv is needed" in refusal()
 
 
+@pytest.mark.usefixtures("bare")
 def test_another_system_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
     assert "bubblewrap needs Linux, and this is darwin" in refusal()
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("TDS_SANDBOX", "none", "code is not run: TDS_SANDBOX=none"),
+        (
+            "TDS_SANDBOX",
+            "chroot",
+            "code is not run: TDS_SANDBOX=chroot: Input should be 'auto', 'bub",
+        ),
+        ("TDS_SANDBOX", "docker-runc", "code is not run: docker-runc: no container engine answers"),
+        ("TDS_SANDBOX", "bubblewrap", "code is not run: bubblewrap is missing"),
+        ("TDS_SANDBOX_MEMORY_MB", "1", "code is not run: TDS_SANDBOX_MEMORY_MB=1: Input should be greater"),
+    ],
+)
+def test_what_is_asked_for_and_cannot_be_had_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert refusal().startswith(told)
+
+
+def test_a_sidecar_that_does_not_answer_is_no_backend(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TDS_SANDBOX", "docker-gvisor")
+    monkeypatch.setenv("TDS_SANDBOX_SIDECAR", str(bare / "none.sock"))
+    assert "no sidecar answers at" in refusal()
 
 
 def test_bubblewrap_is_never_given_to_root(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,10 +303,10 @@ def test_bubblewrap_is_never_given_to_root(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def verdict(
-    filter_: bytes, number: int, *, machine: int = 0xC000003E, first: int = 0, second: int = 0
+    filter_: bytes, number: int, *, machine: int = 0xC000003E, first: int = 0, second: int = 0, third: int = 0
 ) -> int:
     """What the filter says to a call: classic BPF, interpreted."""
-    data = struct.pack("=IIQQQQQQQ", number, machine, 0, first, second, 0, 0, 0, 0)
+    data = struct.pack("=IIQQQQQQQ", number, machine, 0, first, second, third, 0, 0, 0)
     lines = list(struct.iter_unpack("=HBBI", filter_))
     place = loaded = 0
     while True:
@@ -304,6 +337,9 @@ def verdict(
         ({"number": 53, "first": 40}, 0x00050061),
         ({"number": 16, "second": 0x5401}, 0x7FFF0000),
         ({"number": 16, "second": 0x5412}, 0x00050001),  # TIOCSTI
+        ({"number": 133, "second": 0x21B6}, 0x00050001),  # a character device
+        ({"number": 259, "third": 0x61B6}, 0x00050001),  # a block device
+        ({"number": 259, "third": 0x11B6}, 0x7FFF0000),  # a FIFO
         ({"number": 0, "machine": 0x40000003}, 0x80000000),  # as a 32-bit process
     ],
 )

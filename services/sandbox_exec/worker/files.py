@@ -2,8 +2,7 @@
 
 Nothing is opened but regular files, beneath the folder, through no link, without waiting: a folder in the
 hands of untrusted code may hold links to elsewhere, FIFOs that nobody writes and files that change while
-they are read. Runs inside the jail, as part of the worker, and takes the folder's file descriptor; imports
-nothing of the project.
+they are read. Takes the folder's file descriptor.
 """
 
 from __future__ import annotations
@@ -19,6 +18,9 @@ BENEATH = 0x01 | 0x02 | 0x04 | 0x08
 """RESOLVE_NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS and _BENEATH."""
 CHUNK = 1 << 20
 MAX_PATH = 512
+MOST_PATH = 4096
+"""Bytes of a path that a kernel takes."""
+STEP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 KINDS = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket",
@@ -47,10 +49,38 @@ def open_beneath(folder: int, path: str, flags: int) -> int:
     how = _How(flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, 0, BENEATH)
     name = os.fsencode(path)
     made = _libc.syscall(OPENAT2, folder, ctypes.c_char_p(name), ctypes.byref(how), ctypes.sizeof(how))
-    if made < 0:
-        number = ctypes.get_errno()
+    if made >= 0:
+        return int(made)
+    number = ctypes.get_errno()
+    if number != errno.ENOSYS:
         raise OSError(number, os.strerror(number), path)
-    return int(made)
+    return _step_by_step(folder, name, how.flags)
+
+
+def _step_by_step(folder: int, name: bytes, flags: int) -> int:
+    """The same where the kernel, as gVisor's, has no call for it.
+
+    Raises:
+        OSError: as there.
+    """
+    *way, last = name.split(b"/")
+    if len(name) >= MOST_PATH or b".." in (*way, last):
+        raise OSError(
+            errno.ENAMETOOLONG if len(name) >= MOST_PATH else errno.EXDEV, "no way", os.fsdecode(name)
+        )
+    at, device = os.dup(folder), os.fstat(folder).st_dev
+    try:
+        for one in way:
+            step = os.open(one, STEP, dir_fd=at)
+            os.close(at)
+            at = step
+        found = os.open(last, flags, dir_fd=at)
+    finally:
+        os.close(at)
+    if os.fstat(found).st_dev != device:
+        os.close(found)
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), os.fsdecode(name))
+    return found
 
 
 def look(folder: int, most: int) -> dict[str, tuple[int, ...]]:

@@ -33,8 +33,22 @@ SYSTEM: Final = (
     "/etc/alternatives",
 )
 LINKS: Final = (("usr/bin", "/bin"), ("usr/lib", "/lib"), ("usr/lib64", "/lib64"))
+SHELL: Final = "/bin/bash"
 PYTHON: Final = "/opt/python"
 PACKAGES: Final = "/opt/packages"
+ENVIRONMENT: Final = (
+    ("HOME", "/work"),
+    ("TMPDIR", "/tmp"),  # noqa: S108  (in the jail)
+    ("LANG", "C.UTF-8"),
+    ("TZ", "UTC"),
+    ("PYTHONHASHSEED", "0"),
+    ("PYTHONDONTWRITEBYTECODE", "1"),
+    ("PYTHONSAFEPATH", "1"),
+    ("PYTHONNOUSERSITE", "1"),
+    ("OPENBLAS_NUM_THREADS", "1"),
+    ("OMP_NUM_THREADS", "1"),
+)
+"""What code finds in its environment in every jail, beside the paths."""
 CACHE: Final = Path("/var/cache/tds-sandbox")
 LEFT_OUT: Final = shutil.ignore_patterns("site-packages", "dist-packages", "test", "tests", "idlelib", "*.a")
 
@@ -91,19 +105,10 @@ def view() -> View:
         python=f"{PYTHON}/bin/{version}",
         environment=(
             ("PATH", f"{PYTHON}/bin:/usr/bin:/bin"),
-            ("HOME", "/work"),
-            ("TMPDIR", "/tmp"),  # noqa: S108  (in the jail)
-            ("LANG", "C.UTF-8"),
-            ("TZ", "UTC"),
             ("LD_LIBRARY_PATH", f"{PYTHON}/lib"),
             ("PYTHONHOME", PYTHON),
             ("PYTHONPATH", PACKAGES),
-            ("PYTHONHASHSEED", "0"),
-            ("PYTHONDONTWRITEBYTECODE", "1"),
-            ("PYTHONSAFEPATH", "1"),
-            ("PYTHONNOUSERSITE", "1"),
-            ("OPENBLAS_NUM_THREADS", "1"),
-            ("OMP_NUM_THREADS", "1"),
+            *ENVIRONMENT,
         ),
         packages=tuple(packages),
     )

@@ -1,0 +1,1 @@
+"""What is sent into a jail and runs there; see supervisor."""
