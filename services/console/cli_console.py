@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Annotated, Final
 
@@ -28,6 +27,8 @@ def console(
     except ImportError as error:
         advice = 'Install it with `pip install "tdscaling[models]"`'
         raise UserError(f"no page can be served: {error}", advice, code=FAILED) from None
+    import asyncio
+
     from services.console.source import source_of
     from services.console.stopping import run_to_end
 
