@@ -119,7 +119,7 @@ def table(found: dict[tuple[str, int], Figures], policies: Sequence[str]) -> lis
             mean, least, most = summary(found, policy, key)
             cells.append(f"{spelled(mean)} ({spelled(least)}–{spelled(most)})")
         ahead = summary(found, policies[-1], key)[0] > summary(found, policies[0], key)[0]
-        mark = ("ahead" if ahead else "not ahead") if scored else "shown"
+        mark = ("ahead" if ahead else "not ahead") if scored and len(policies) > 1 else "shown"
         lines.append(f"| {name} | {' | '.join(cells)} | {mark} |")
     return lines
 
