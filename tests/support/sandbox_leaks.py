@@ -35,20 +35,23 @@ CODE = (
 
 
 def standing(backend: Keeper) -> dict[str, Any]:
-    """What could be left over, as it is now."""
-    groups = [folder for folder, _, _ in os.walk("/sys/fs/cgroup") if "/tds-sandbox/" in folder]
+    """What could be left over, as it is now; of the engine's, and of groups, what is sandboxes'."""
     jailer = backend.jailer
-    users = jailer.users if isinstance(jailer, Bubblewrap) else range(0)
-    found = {
-        "processes": len(slots.processes(users)) if users else len(children()),
-        "mounts": len(
-            [one for one in Path("/proc/self/mounts").read_text().splitlines() if "docker" not in one]
-        ),
-        "control groups": len(groups),
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    found: dict[str, Any] = {
+        "mounts": len([one for one in mounts if "docker" not in one]),
         "folders": len([*Path(tempfile.gettempdir()).glob("*sandbox*")]),
         "file descriptors": len([*Path("/proc/self/fd").iterdir()]),
     }
-    if not isinstance(jailer, Bubblewrap):
+    if isinstance(jailer, Bubblewrap):
+        users = jailer.users
+        named = {str(one) for one in users}
+        found["processes"] = len(slots.processes(users)) if users else len(children())
+        found["control groups"] = sum(
+            "tds-sandbox" in folder and (not named or Path(folder).name in named)
+            for folder, _, _ in os.walk("/sys/fs/cgroup")
+        )
+    else:
         found["containers"] = len(containers())
         found["gVisor's processes"] = kernels()
     return found

@@ -14,6 +14,7 @@ from services.kit.kafka.log import MAX_REQUEST_BYTES
 from services.kit.kafka.provision import wanted
 from services.kit.settings import KitSettings
 from services.kit.watched.metrics import SERIES
+from services.sandbox_exec.settings import SandboxSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 INFRA = ROOT / "infra"
@@ -22,6 +23,7 @@ EVERYTHING = COMPOSE["services"]
 DOCKERFILE = (INFRA / "Dockerfile").read_text()
 DECIDERS = {"cluster-registry", "evolution-scheduler", "diversity-monitor"}
 ACTORS = {"blueprint-planner", "agent-runner"}
+SIDECAR, NO_NETWORK = "sandbox-sidecar", {"sandbox-sidecar", "sandbox-code"}
 SERVICES = DECIDERS | ACTORS | {"sandbox-exec"}
 MIB = 1024**2
 
@@ -40,11 +42,14 @@ def test_a_container_can_do_no_more_than_it_must(name):
     service = EVERYTHING[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
-    assert service["security_opt"] == ["no-new-privileges:true"]
-    assert service["user"].split(":")[0] not in {"", "0", "root"}
+    assert service["security_opt"][0] == "no-new-privileges:true"
+    assert len(service["security_opt"]) == 1 or name == "sandbox-exec"
+    assert service["user"].split(":")[0] not in {"", "0", "root"} or name == SIDECAR
     assert service["init"] is True
-    assert not {"privileged", "cap_add", "container_name", "network_mode", "pid", "devices"} & set(service)
-    assert not any("docker.sock" in volume for volume in service.get("volumes", ()))
+    assert not {"privileged", "cap_add", "container_name", "pid", "devices"} & set(service)
+    assert service.get("network_mode") == ("none" if name in NO_NETWORK else None)
+    assert any("docker.sock" in volume for volume in service.get("volumes", ())) == (name == SIDECAR)
+    assert name not in NO_NETWORK or service["profiles"] == ["gvisor"]
     assert any(mount.startswith("/tmp:size=") for mount in service["tmpfs"])
     assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
     limits = service["deploy"]["resources"]["limits"]
@@ -57,7 +62,22 @@ def test_ports_are_on_loopback_and_folders_of_the_repository_read_only(name):
         assert re.fullmatch(r"127\.0\.0\.1:\$\{TDS_\w+_PORT:-\d+\}:\d+", port)
     for volume in EVERYTHING[name].get("volumes", ()):
         source, _, mode = volume.split(":")[0], volume.split(":")[1], volume.split(":")[2:]
-        assert source in COMPOSE["volumes"] or ((ROOT / source).exists() and mode == ["ro"])
+        engine = name == SIDECAR and source == "/var/run/docker.sock"
+        assert source in COMPOSE["volumes"] or engine or ((ROOT / source).exists() and mode == ["ro"])
+
+
+def test_the_sandbox_may_make_namespaces_and_nothing_else_beyond_the_others():
+    """Its list of system calls is one of what is allowed."""
+    options = EVERYTHING["sandbox-exec"]["security_opt"][1:]
+    assert options == ["seccomp:infra/sandbox/seccomp.json", "systempaths=unconfined", "apparmor=unconfined"]
+    profile = json.loads((INFRA / "sandbox" / "seccomp.json").read_text())
+    assert profile["defaultAction"] == "SCMP_ACT_ERRNO"
+    allowed = [name for some in profile["syscalls"] for name in some["names"]]
+    assert len(allowed) - len(set(allowed)) == 1  # personality, for two values
+    assert {"clone", "unshare", "mount", "pivot_root", "umount2"} <= set(allowed)
+    for name in ("ptrace", "bpf", "keyctl", "perf_event_open", "io_uring_setup", "userfaultfd", "init_module",
+                 "open_by_handle_at", "process_vm_writev", "kexec_load", "reboot", "chroot"):  # fmt: skip
+        assert name not in allowed
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
@@ -84,8 +104,8 @@ def test_topics_are_made_once_when_the_broker_is_there():
 
 
 def test_what_is_set_in_the_stack_is_known():
-    known = {f"TDS_{name.upper()}" for name in KitSettings.model_fields}
-    for name in SERVICES | {"topics"}:
+    known = {f"TDS_{name.upper()}" for one in (KitSettings, SandboxSettings) for name in one.model_fields}
+    for name in SERVICES | {"topics", SIDECAR}:
         given = {key for key in EVERYTHING[name]["environment"] if key.startswith("TDS_")}
         assert given <= known
     assert set(re.findall(r"TDS_\w+(?==)", DOCKERFILE)) <= known
