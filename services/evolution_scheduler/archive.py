@@ -14,6 +14,7 @@ from typing import Final
 
 from schemas.diversity import Measurement, coarse_mode
 from schemas.evolution import GenerationOpened, OperatorYield, SlotPlan, Target
+from services.evolution_scheduler.coding import bare
 
 RECENT: Final = 0.2
 """Weight of a domain's last trajectory in what is said of its last ones."""
@@ -96,7 +97,7 @@ class Archive:
         cell = *niche, measured.band
         best = self.elites.get(cell)
         if taken.attempt == 1 and (best is None or measured.complexity > best.complexity):
-            self.elites[cell] = Elite(taken.run, plan.cluster, aim, measured.complexity)
+            self.elites[cell] = Elite(taken.run, plan.cluster, bare(aim), measured.complexity)
 
     def _reward(self, taken: Taken) -> float:
         """0 to 1: is the cell new, is the signature, and which share of the tools; less at later attempts."""

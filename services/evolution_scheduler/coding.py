@@ -9,11 +9,13 @@ from __future__ import annotations
 import random
 from typing import Final
 
-from schemas.evolution import CampaignSpec, CampaignStarted, Shape, SlotPlan
+from schemas.evolution import CampaignSpec, CampaignStarted, Shape, SlotPlan, Target
 from schemas.sandbox import SandboxAnnounced
 from services.evolution_scheduler.targets import band
 
 LANGUAGE: Final = "python"
+DAG_DEPTH: Final = 3
+"""A dag of fewer calls is none."""
 GOLDEN: Final = 0.6180339887498949
 """Multiples of it, modulo 1, leave no stretch of slots without its share."""
 WITH_CODE: Final[dict[Shape, Shape]] = {"single": "chain", "chain": "chain", "parallel": "dag", "dag": "dag"}
@@ -46,6 +48,21 @@ def aimed(plan: SlotPlan, started: CampaignStarted) -> SlotPlan:
         "band": band(depth, target.flags),
     }
     return plan.model_copy(update={"target": target.model_copy(update=changes)})
+
+
+def bare(target: Target) -> Target:
+    """The cell that code was put on top of, or one that gives the same with code on top."""
+    if "codes" not in target.flags:
+        return target
+    depth = max(1, target.depth - 1)
+    shape = target.shape
+    if shape == "chain" and depth == 1:
+        shape = "single"
+    elif shape == "dag" and depth < DAG_DEPTH:
+        shape = "parallel" if depth > 1 else "single"
+    flags = tuple(flag for flag in target.flags if flag != "codes")
+    changes = {"shape": shape, "depth": depth, "flags": flags, "band": band(depth, flags)}
+    return target.model_copy(update=changes)
 
 
 def has_turn(spec: CampaignSpec, slot: int) -> bool:

@@ -38,8 +38,9 @@ def sandbox() -> None:
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An environment in which no bubblewrap is found."""
-    return {"PATH": str(tmp_path_factory.mktemp("empty"))}
+    """An environment in which neither bubblewrap nor a container engine is found."""
+    empty = tmp_path_factory.mktemp("empty")
+    return {"PATH": str(empty), "DOCKER_HOST": f"unix://{empty}/none.sock"}
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from schemas.blueprint import PlanBlueprint
 from schemas.diversity import Measurement, SteeringUpdated, TrajectoryAdmitted, coarse_mode
 from schemas.envelope import payload
 from schemas.evolution import (
+    CampaignSpec,
     CampaignStarted,
     GenerationOpened,
     OperatorYield,
@@ -24,6 +25,7 @@ from schemas.evolution import (
     Target,
 )
 from schemas.topics import EVOLUTION_EVENTS
+from services.evolution_scheduler import coding
 from services.evolution_scheduler.archive import Archive, Taken, main_domain
 from services.evolution_scheduler.operators import OPERATORS, child, choose
 from services.evolution_scheduler.policies import QUOTA, plans
@@ -378,3 +380,24 @@ def test_the_largest_generation_fits_its_topic() -> None:
         campaign="c", generation=0, steering_version=0, slots=slots, yields=archive.evidence()
     )
     assert len(payload(opened)) <= EVOLUTION_EVENTS.max_bytes
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        aimed("orders", "single", 1, ()),
+        aimed("orders", "chain", 2, ("recovers",)),
+        aimed("orders", "parallel", 2, ()),
+        aimed("orders", "dag", 4, ("clarifies",)),
+    ],
+)
+def test_what_held_code_is_a_parent_of_plans_that_hold_none_yet(target: Target) -> None:
+    plan = SlotPlan(slot=0, cluster="c", cluster_hash="h", target=target, seed=1)
+    spec = CampaignSpec(campaign="c", trajectories=9, seed=7, code="on", code_share=1.0)
+    begun = CampaignStarted(spec=spec, catalog_hash="h", domains=("orders",), code=True)
+    coded = coding.aimed(plan, begun).target
+    assert "codes" in coded.flags
+    assert coding.bare(coded) == target == coding.bare(target)
+    archive = closed((coded, "draw", 9.0))
+    assert [elite.target for elite in archive.elites.values()] == [target]
+    assert all("codes" not in plan.target.flags for plan in chosen("steered", 40, archive))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -356,3 +357,27 @@ def test_the_other_architecture_has_a_filter_too() -> None:
 
 def test_text_from_code_is_made_visible() -> None:
     assert visible("a\tb\r\nc\x1b[2J\x00\u202e\ud800é😀") == "a\tb\nc\\x1b[2J\\x00\\u202e\\ud800é😀"
+
+
+TAKING = """
+import sys, time
+from pathlib import Path
+from services.sandbox_exec.locks import Number
+number = Number(Path(sys.argv[1]), 8, lambda free: time.sleep(0.3))
+print(number.value, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_services_that_start_at_once_wait_for_one_another(tmp_path: Path) -> None:
+    """Whoever takes a number holds all that are free for a moment: to the others these are not taken."""
+    command = [sys.executable, "-c", TAKING, str(tmp_path / "locks")]
+    starting = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    try:
+        values = [one.stdout.readline().strip() for one in starting if one.stdout]
+    finally:
+        for one in starting:
+            one.communicate("")
+    assert sorted(values) == ["0", "1", "2", "3"]

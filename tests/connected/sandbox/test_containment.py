@@ -17,29 +17,30 @@ from tests.support.sandbox_box import Box, containers, mark_of, marked
 
 ENDLESS = """
 import os, sys, time
-for _ in range(3):
+for _ in range({many}):
     if not os.fork():
         os.setsid()
         if not os.fork():
             os.execv({python!r}, ["python", "-c", "while True: pass", {mark!r}])
         os._exit(0)
-time.sleep(0.5)
+time.sleep(0.3)
 print("left behind")
 """
 
 
 def test_endless_loops_in_sessions_of_their_own_end_with_their_call(box: Box, run: str) -> None:
     mark = f"endless-{uuid.uuid4().hex}"
-    subprocess.run([sys.executable, "-c", ENDLESS.format(python=sys.executable, mark=mark)], check=True)
+    subprocess.run(
+        [sys.executable, "-c", ENDLESS.format(python=sys.executable, mark=mark, many=3)], check=True
+    )
     left = marked(mark)
     for one in left:
         os.kill(one, 9)
     assert left, "the control: outside they live on"
     mark = f"endless-{uuid.uuid4().hex}"
     box.call("import sys", run=run)
-    answer = box.call(
-        "import sys\n" + ENDLESS.replace("{python!r}", "sys.executable").format(mark=mark), run=run
-    )
+    code = ENDLESS.replace("{python!r}", "sys.executable").format(mark=mark, many=1)  # within its limit
+    answer = box.call(f"import sys\n{code}", run=run)
     assert (answer.outcome, answer.stdout) == ("ok", "left behind\n")
     assert marked(mark) == []
     code = (
