@@ -96,7 +96,7 @@ def run(
         typer.Option(metavar="off|on|auto", help="Have code written and run; auto: where it can be [off]."),
     ] = None,
     code_share: Annotated[
-        float | None, typer.Option(metavar="X", help="Share of the slots that aim at code [0.5].")
+        float | None, typer.Option(metavar="X", help="Share of the slots that aim at code [0.6].")
     ] = None,
     signature_cap: Annotated[
         int | None, typer.Option(metavar="N", help="Rows that may share a reasoning signature [any].")

@@ -56,7 +56,7 @@ class RunConfig(BaseModel):
     max_turns: int = Field(default=24, ge=2, le=200)
     code: Literal["off", "on", "auto"] = "off"
     """Whether trajectories hold code that was run: none, a share of them, or that where it can be run."""
-    code_share: float = Field(default=0.5, gt=0, le=1)
+    code_share: float = Field(default=0.6, gt=0, le=1)
     policy: Policy = "steered"
     """How slots are chosen."""
     signature_cap: int = Field(default=0, ge=0)

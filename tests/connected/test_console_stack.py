@@ -220,19 +220,31 @@ def test_dead_letters_are_listed_shown_and_taken_up(stack, capsys):
     assert left == {"tds.run.events": {"newer_version": 1}}
 
 
-def test_a_group_at_work_is_not_rewound(stack, capsys, monkeypatch):
+def test_a_group_at_work_is_not_rewound(stack, place, capsys, monkeypatch):
     """The letter is one that this program can read; the group that has passed it has a live member."""
+    few = (
+        "-n",
+        "2",
+        "--seed",
+        "5",
+        "--generation-size",
+        "4",
+        "--catalog",
+        catalog(place / "c.jsonl", tools=12),
+    )
+    with working(stack):
+        said(capsys, "run", "--stack", *few, "--campaign", "rewound")
     records = []
     stack.each(records.append, ["tds.run.events"])
     event = records[0]
-    place = (event.topic, event.partition)
+    at = (event.topic, event.partition)
 
     async def story(action):
         async with KafkaLog(stack.settings) as log:
             if action == "bury":
                 letter = bury(event, Undecodable("newer_version", "old"), "agent-runner", utc_now())
                 await log.append([letter])
-            return (await log.committed("agent-runner")).get(place)
+            return (await log.committed("agent-runner")).get(at)
 
     assert asyncio.run(story("bury")) > event.offset
     (letter,) = [one for one in as_json(capsys, "dead", "list", "--stack") if one["offset"] == event.offset]

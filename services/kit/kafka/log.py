@@ -15,7 +15,12 @@ from typing import Any, Final, Self, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka import TopicPartition as Place
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
 
 from services.kit.kafka import fetch, lenient
 from services.kit.kafka.refusal import refusal
@@ -33,6 +38,8 @@ LINGER_MS: Final = 2
 REQUEST_TIMEOUT_MS: Final = 30_000
 REACH_S: Final = 30.0
 """How long a broker that does not answer at the start is asked again."""
+COORDINATOR_S: Final = 0.5
+"""Until a group's coordinator is asked for again."""
 RETRY_S: Final = 1.0
 GATHER_S: Final = 0.005
 GATHER_PLACE_S: Final = 100e-6
@@ -258,9 +265,19 @@ class KafkaLog:
             self._places[name] = [Place(name, one) for one in partitions[name]]
 
     async def committed(self, group: str) -> Offsets:
-        """See EventLog."""
+        """See EventLog. A broker that has just started makes its groups' topic first: that is waited for."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience_s
         async with speaking(self.settings):
-            found = await (await self._admin_client()).list_consumer_group_offsets(self.prefix + group)
+            admin = await self._admin_client()
+            while True:
+                try:
+                    found = await admin.list_consumer_group_offsets(self.prefix + group)
+                    break
+                except GroupCoordinatorNotAvailableError:
+                    if loop.time() > deadline:
+                        raise
+                    await asyncio.sleep(COORDINATOR_S)
         return {self._here(place): meta.offset for place, meta in found.items() if meta.offset >= 0}
 
     async def commit(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
