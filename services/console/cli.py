@@ -109,7 +109,7 @@ def run(
         str | None,
         typer.Option(
             metavar="P",
-            help="How slots are chosen: tools, random, steering, evolution or steered [steered].",
+            help="How slots are chosen: tools, random, steering, evolution or steered [uniform].",
         ),
     ] = None,
     config: Config = None,

@@ -57,8 +57,8 @@ class RunConfig(BaseModel):
     code: Literal["off", "on", "auto"] = "off"
     """Whether trajectories hold code that was run: none, a share of them, or that where it can be run."""
     code_share: float = Field(default=0.6, gt=0, le=1)
-    policy: Policy = "steered"
-    """How slots are chosen."""
+    policy: Policy | Literal[""] = ""
+    """How slots are chosen; "": cells uniformly, without weights or parents."""
     signature_cap: int = Field(default=0, ge=0)
     min_gain: float = Field(default=0.0, ge=0, le=1)
     min_tools: int = Field(default=3, ge=1, le=64)
