@@ -16,7 +16,7 @@ from schemas.blueprint import Blueprint, Constant, FromFact, FromStep, ListOf, O
 from services.agent_runner.coding import parts, unsaid, used, worked_out
 from services.agent_runner.grounding import MISSING, Path, at
 from services.agent_runner.trace import FAULT_CODES, Call
-from services.sim.code_work import sources_of
+from services.sim.code_work import sources_in
 from services.sim.json_schema import alike
 
 
@@ -62,7 +62,7 @@ class Alignment:
 def needs(step: Step) -> tuple[str, ...]:
     """Ids of the steps that must have been answered before this one, without repetition."""
     found = [*step.after]
-    for source in (*step.arguments.values(), *(sources_of(step.work) if step.work is not None else ())):
+    for source in sources_in(step.arguments, step.work):
         found += [part.step for part in parts(source) if isinstance(part, FromStep)]
     return tuple(dict.fromkeys(found))
 

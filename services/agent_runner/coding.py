@@ -25,9 +25,8 @@ def code_of(arguments: Mapping[str, Any] | None) -> str:
 def worked_out(step: Step, facts: Mapping[str, Any], observed: Mapping[str, Sequence[Any]]) -> Json | None:
     """What the step's code should print, of each step's first observation; ``None`` where nothing can."""
     assert step.work is not None
-    known = {name: values[0] for name, values in observed.items() if values}
     try:
-        return result_of(step.work, data_of(step.work, facts, known))
+        return result_of(step.work, _data(step, facts, observed))
     except Unworkable:
         return None
 
@@ -36,10 +35,8 @@ def unheld(
     step: Step, facts: Mapping[str, Any], observed: Mapping[str, Sequence[Any]], codes: Sequence[str]
 ) -> Iterator[Any]:
     """The data of the step's work that stands in none of these codes."""
-    assert step.work is not None
-    known = {name: values[0] for name, values in observed.items() if values}
     try:
-        data = data_of(step.work, facts, known)
+        data = _data(step, facts, observed)
     except Unworkable:
         return
     held = {value for code in codes for value in literals(code)}
@@ -47,6 +44,16 @@ def unheld(
     yield from (
         value for value in wanted if value not in held and not any(occurs(value, code) for code in codes)
     )
+
+
+def _data(step: Step, facts: Mapping[str, Any], observed: Mapping[str, Sequence[Any]]) -> Json:
+    """What the step's work needs to know, of each step's first observation.
+
+    Raises:
+        Unworkable: some of it is not there.
+    """
+    assert step.work is not None
+    return data_of(step.work, facts, {name: values[0] for name, values in observed.items() if values})
 
 
 def unsaid(result: Json, paths: Sequence[Path], printed: Any, stdout: str) -> Iterator[Any]:

@@ -30,7 +30,7 @@ from services.agent_runner.wellformed import (
     shown,
 )
 from services.sim.code_tool import records, simulated
-from services.sim.code_work import sources_of
+from services.sim.code_work import sources_in
 from services.worlds.world import World
 
 CODE: Final = "code"
@@ -135,10 +135,7 @@ def _steps(
 def _withheld(blueprint: Blueprint, open_: Sequence[Step], messages: Sequence[dict[str, Any]]) -> Attribution:
     """Whose fault open steps are: the user's where a fact that they need was asked for and never told."""
     held = (
-        part
-        for step in open_
-        for source in (*step.arguments.values(), *(sources_of(step.work) if step.work is not None else ()))
-        for part in parts(source)
+        part for step in open_ for source in sources_in(step.arguments, step.work) for part in parts(source)
     )
     wanted = {part.fact for part in held if isinstance(part, FromFact)}
     said = [spoken(message) for message in messages if message.get("role") == "user"]

@@ -26,7 +26,7 @@ from services.blueprint_planner.completion import MAX_STEPS, Refused, needs, ref
 from services.blueprint_planner.prompts import PlanStep
 from services.sim.arguments import Unresolved, resolve_source
 from services.sim.code_tool import is_code_tool
-from services.sim.code_work import Unworkable, data_of, result_of, sources_of
+from services.sim.code_work import Unworkable, data_of, result_of, sources_in
 from services.sim.json_schema import MISSING, alike, at, property_schema
 from services.sim.script_maker import find_places, find_spans, fixed
 from services.sim.spelling import readable, spell
@@ -132,20 +132,18 @@ def check_code(step: Step, tool: ToolSpec, facts: Json, earlier: Json) -> Iterat
         yield Rejection(code="wrong_result", detail=f"step {step.id} comes to {result}"[:500])
 
 
+def every_source(blueprint: Blueprint) -> Iterator[Source]:
+    """Where the arguments of all steps, and the data of their code, come from."""
+    return (part for step in blueprint.steps for part in sources_in(step.arguments, step.work))
+
+
 def check_code_used(blueprint: Blueprint) -> Iterator[Rejection]:
     """What code works out is needed: the answer or another call takes something of it."""
     taken = {answer.step for answer in blueprint.answer_facts}
-    taken |= {name for step in blueprint.steps for part in sources_in(step) for name in references(part)}
+    taken |= {name for part in every_source(blueprint) for name in references(part)}
     for step in blueprint.steps:
         if step.work is not None and step.id not in taken:
             yield Rejection(code="idle_code", detail=f"nothing takes what step {step.id} works out")
-
-
-def sources_in(step: Step) -> Iterator[Source]:
-    """Where a step's arguments, or the data of its code, come from."""
-    yield from step.arguments.values()
-    if step.work is not None:
-        yield from sources_of(step.work)
 
 
 def check_source(where: str, source: Source, schema: Json, root: Json, facts: Json) -> Iterator[Rejection]:
@@ -199,7 +197,7 @@ def shape_of(blueprint: Blueprint) -> Shape:
         return "single"
     if len(set(waves)) == len(waves):
         return "chain"
-    flows = any(True for step in blueprint.steps for part in sources_in(step) for _ in references(part))
+    flows = any(True for part in every_source(blueprint) for _ in references(part))
     return "dag" if flows else "parallel"
 
 
@@ -235,7 +233,7 @@ def check_facts(blueprint: Blueprint) -> Iterator[Rejection]:
         yield Rejection(code="duplicate_fact", detail=f"two facts are called {name}")
     for label in sorted({label for label in labels if labels.count(label) > 1}):
         yield Rejection(code="duplicate_fact", detail=f"two facts have the label {label!r}")
-    used = {name for step in blueprint.steps for part in sources_in(step) for name in facts_of(part)}
+    used = {name for part in every_source(blueprint) for name in facts_of(part)}
     for fact in blueprint.facts:
         if fact.name not in used:
             yield Rejection(code="unused_fact", detail=f"no step takes {fact.name}")

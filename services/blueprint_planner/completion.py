@@ -27,7 +27,7 @@ from schemas.catalog import Cluster, ToolSpec
 from services.blueprint_planner.prompts import PlanDraft, PlanStep
 from services.sim.arguments import Unresolved, resolve_source
 from services.sim.code_tool import CODE_TOOL, code_tool, simulated
-from services.sim.code_work import Unworkable, data_of, result_of, sources_of
+from services.sim.code_work import Unworkable, data_of, result_of, sources_in
 from services.sim.json_schema import MISSING, alike, at, plain
 from services.worlds.fitting import leaves
 from services.worlds.world import World
@@ -184,7 +184,7 @@ def references(source: Source) -> Iterator[str]:
 
 def needs(step: PlanStep | Step) -> set[str]:
     """Ids of all steps that have to be answered before this one."""
-    sources = (*step.arguments.values(), *(sources_of(step.work) if step.work is not None else ()))
+    sources = sources_in(step.arguments, step.work)
     return {*step.after, *(name for source in sources for name in references(source))}
 
 

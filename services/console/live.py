@@ -20,6 +20,7 @@ from services.console.ledger import Ledger
 from services.console.page import CHUNK, live_page
 from services.console.report import Report
 from services.console.source import Source
+from services.kit.log import Record
 
 EVERY_S: Final = 1.0
 """Figures are made anew at most this often."""
@@ -50,6 +51,7 @@ class Live:
         self._ledger = Ledger(source.campaign)
         self._report = Report(self._ledger)
         self._figures = b""
+        self._fresh = True
         self._version = 0
         self._news = asyncio.Condition()
         self._listeners = 0
@@ -60,7 +62,7 @@ class Live:
         Raises:
             LogError: it cannot be read.
         """
-        reading = asyncio.create_task(self._source.follow(self._ledger.fold))
+        reading = asyncio.create_task(self._source.follow(self._take))
         try:
             while True:
                 took = await self._look()
@@ -73,8 +75,15 @@ class Live:
             with contextlib.suppress(asyncio.CancelledError):
                 await reading
 
+    def _take(self, record: Record) -> None:
+        self._ledger.fold(record)
+        self._fresh = True
+
     async def _look(self) -> float:
         """Make the figures anew where there is anything new; returns the seconds that it took."""
+        if not self._fresh:
+            return 0.0
+        self._fresh = False
         begun = self._clock()
         self._report.grow()
         told = {

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Final
 
-from schemas.diversity import Measurement, coarse_mode
+from schemas.diversity import Measurement
 from schemas.evolution import GenerationOpened, OperatorYield, SlotPlan, Target
 from services.evolution_scheduler.coding import bare
+from services.evolution_scheduler.terrain import mode_of
 
 RECENT: Final = 0.2
 """Weight of a domain's last trajectory in what is said of its last ones."""
@@ -74,7 +75,7 @@ class Archive:
 
     def _decided(self, plan: SlotPlan, taken: Taken | None) -> None:
         aim = plan.target
-        wanted = aim.domain, coarse_mode(aim.shape, aim.depth, aim.flags)
+        wanted = aim.domain, mode_of(aim)
         reward = self._reward(taken) if taken is not None else 0.0
         slots, rewards = self.yields.get(plan.operator, (0, 0.0))
         self.yields[plan.operator] = slots + 1, rewards + reward

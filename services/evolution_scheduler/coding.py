@@ -11,6 +11,7 @@ from typing import Final
 
 from schemas.evolution import CampaignSpec, CampaignStarted, Shape, SlotPlan, Target
 from schemas.sandbox import SandboxAnnounced
+from services.evolution_scheduler import terrain
 from services.evolution_scheduler.targets import band
 
 LANGUAGE: Final = "python"
@@ -61,8 +62,7 @@ def bare(target: Target) -> Target:
     elif shape == "dag" and depth < DAG_DEPTH:
         shape = "parallel" if depth > 1 else "single"
     flags = tuple(flag for flag in target.flags if flag != "codes")
-    changes = {"shape": shape, "depth": depth, "flags": flags, "band": band(depth, flags)}
-    return target.model_copy(update=changes)
+    return terrain.aimed(target.domain, shape, depth, flags, target.conditions)
 
 
 def has_turn(spec: CampaignSpec, slot: int) -> bool:

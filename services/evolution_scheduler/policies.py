@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final, TypeVar
 
-from schemas.diversity import SteeringUpdated, coarse_mode
+from schemas.diversity import SteeringUpdated
 from schemas.evolution import Operator, Policy, Shape, SlotPlan, Spare, Target
 from services.evolution_scheduler.archive import Archive, Elite, Niche
 from services.evolution_scheduler.operators import OPERATORS, child, choose
 from services.evolution_scheduler.targets import FLAG_SETS, PARALLEL, Offer, band, cells, derive
-from services.evolution_scheduler.terrain import SPARES, Form, Terrain, aimed, forms
+from services.evolution_scheduler.terrain import SPARES, Form, Terrain, aimed, forms, mode_of
 
 Drawn = TypeVar("Drawn")
 
@@ -325,11 +325,6 @@ def mate_of(outlook: Outlook, parent: Elite, rng: random.Random) -> Elite | None
         if elite.cluster != parent.cluster and elite.cluster in outlook.terrain.by_id
     ]
     return rng.choice(others) if others else None
-
-
-def mode_of(target: Target) -> str:
-    """The coarse mode that a target aims at."""
-    return coarse_mode(target.shape, target.depth, target.flags)
 
 
 def weights(symbols: Sequence[str] | Mapping[str, object], given: Mapping[str, float]) -> dict[str, float]:

@@ -107,6 +107,11 @@ class Terrain:
         )
 
 
+def mode_of(target: Target) -> str:
+    """The coarse mode that a target aims at."""
+    return coarse_mode(target.shape, target.depth, target.flags)
+
+
 def aimed(domain: str, shape: Shape, depth: int, flags: Sequence[Flag], conditions: int = 0) -> Target:
     """A target in the band that its depth and flags lead to."""
     return Target(

@@ -5,12 +5,16 @@ None of it can change a dataset; what can stands in ``CampaignSpec`` and is reco
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Collection
+from typing import Final, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "TDS_"
+SHOWN: Final = 100
+"""Characters of a wrong value that are shown."""
+S = TypeVar("S", bound=BaseSettings)
 
 
 class KitSettings(BaseSettings):
@@ -52,10 +56,19 @@ def load() -> KitSettings:
     Raises:
         ValueError: a variable has a value that makes no sense; the text names it and says what would.
     """
+    return read(KitSettings, secret=("kafka_password", "redis"))
+
+
+def read(kind: type[S], *, secret: Collection[str] = ()) -> S:
+    """Settings of this kind, from the environment; values of ``secret`` fields are never shown.
+
+    Raises:
+        ValueError: a variable has a value that makes no sense; the text names it and says what would.
+    """
     try:
-        return KitSettings()
+        return kind()
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
-        shown = "***" if first["loc"] and first["loc"][0] in ("kafka_password", "redis") else first["input"]
+        shown = "***" if first["loc"] and first["loc"][0] in secret else str(first["input"])[:SHOWN]
         raise ValueError(f"{name}={shown}: {first['msg']}") from None

@@ -23,13 +23,12 @@ from typing import Any, ClassVar, Final
 from services.sandbox_exec import seccomp, slots
 from services.sandbox_exec.cgroups import Group
 from services.sandbox_exec.jail import MAX_SAID, START_S, JailFailed, Seen
-from services.sandbox_exec.limits import Limits
+from services.sandbox_exec.limits import MIB, Limits
 from services.sandbox_exec.view import LINKS, View
 
 END_S: Final = 5.0
 INSIDE: Final = 65534
 """User and group as the jail sees them: nobody."""
-MIB: Final = 1024 * 1024
 
 
 def arguments(view: View, limits: Limits, seccomp_fd: int, info_fd: int) -> list[str]:

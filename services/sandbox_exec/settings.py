@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.kit.settings import PREFIX, read
 from services.sandbox_exec.limits import MIB, Limits
-
-PREFIX = "TDS_"
 
 
 class SandboxSettings(BaseSettings):
@@ -38,9 +37,4 @@ def load() -> SandboxSettings:
     Raises:
         ValueError: a variable has a value that makes no sense; the text names it and says what would.
     """
-    try:
-        return SandboxSettings()
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
-        raise ValueError(f"{name}={str(first['input'])[:100]}: {first['msg']}") from None
+    return read(SandboxSettings)

@@ -107,8 +107,8 @@ def _read(code: str) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
             inner = list(_inside(node.value))
             whole += [*_scalar(node.value), *inner]
             tabled += inner
-        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            whole += [-value for value in _constant(node.operand) if not isinstance(value, str)]
+        elif isinstance(node, ast.UnaryOp):
+            whole += _constant(node)
         elif isinstance(node, ast.List | ast.Tuple):
             for row in node.elts:
                 cells = (

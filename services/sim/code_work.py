@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from schemas.blueprint import Aggregate, Check, Convert, Filter, FromFact, FromStep, Join, Work
+from schemas.blueprint import Aggregate, Check, Convert, Filter, FromFact, FromStep, Join, Source, Work
 from services.sim.arguments import Unresolved, resolve_source
 
 Json = dict[str, Any]
@@ -37,6 +37,13 @@ def sources_of(work: Work) -> Iterator[FromFact | FromStep]:
             yield than
         case Check(claim=claim):
             yield claim
+
+
+def sources_in(arguments: Mapping[str, Source], work: Work | None) -> Iterator[Source]:
+    """Where a step's arguments and the data of its code, if it has any, come from."""
+    yield from arguments.values()
+    if work is not None:
+        yield from sources_of(work)
 
 
 def rows_of(

@@ -28,6 +28,7 @@ from services.kit.log import Record
 from services.kit.service import Draft
 from services.kit.settings import KitSettings
 from tests.support.memory_stack import at_work, servers
+from tests.support.server_sent import events
 
 
 @pytest.fixture(scope="module")
@@ -92,13 +93,10 @@ async def lines_of_the_page(stack):
         asyncio.timeout(30),
         session.get(f"{url}figures") as stream,
     ):
-        while not (told and told[-1].startswith(b"data: ") and json.loads(told[-1][6:]).get("over")):
-            told.append(await stream.content.readuntil(b"\n"))
-            if told[-1] == b"event: rows\n":
-                await stream.content.readuntil(b"\n")
-                told.append(b"rows" + await stream.content.readuntil(b"\n"))
+        while not (told and told[-1][2]["over"]):
+            told += await events(stream, "figures")
     following.cancel()
-    return [line["id"] for one in told if one.startswith(b"rows") for line in json.loads(one[10:])]
+    return [line["id"] for name, _, data in told if name == "rows" for line in data]
 
 
 def said(capsys, *command, code=0):

@@ -10,7 +10,6 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -19,6 +18,7 @@ from services.console import api
 from services.console.live import LISTENERS, Live
 from services.console.source import Folder
 from tests.support.chromium import browser, chromium
+from tests.support.server_sent import events
 from tests.support.small_log import whole
 from tests.unit.test_console import stored
 
@@ -78,20 +78,6 @@ def test_the_page_follows_a_campaign_to_its_end(tmp_path: Path) -> None:
             asyncio.run(look(running))
         finally:
             running.kill()
-
-
-async def events(stream: aiohttp.ClientResponse, until: str) -> list[tuple[str, str, Any]]:
-    """(name, id, data) of each event, up to the first of this name."""
-    found: list[tuple[str, str, Any]] = []
-    async with asyncio.timeout(20):
-        while not found or found[-1][0] != until:
-            fields: dict[str, str] = {}
-            while line := (await stream.content.readuntil(b"\n")).decode().rstrip("\n"):
-                name, _, value = line.partition(": ")
-                fields[name] = value
-            if "event" in fields:
-                found.append((fields["event"], fields.get("id", ""), json.loads(fields["data"])))
-    return found
 
 
 def test_who_comes_back_goes_on_where_it_was(campaign: api.Campaign) -> None:
